@@ -1,0 +1,76 @@
+"""The rows of one partition, as its state machines see them.
+
+Reads fall through three layers: what this batch changed, what a commit under way carries, what the store holds. A row is
+bytes under a key of bytes; each noun has its own key prefix. Rows become durable with the batch that changed them or
+not at all: the lane takes the changes into the transaction and, after the commit, into the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+#: A row's new value; None deletes it.
+Changes = Mapping[bytes, bytes | None]
+
+
+class Store(Protocol):
+    """Committed rows: an ordered map of bytes."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value under `key`, or None."""
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Every (key, value) whose key starts with `prefix`, in the order of keys."""
+
+
+class Rows:
+    """Reads committed and pending rows; gathers what a batch changes."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._pending: list[Changes] = []
+        self._dirty: dict[bytes, bytes | None] = {}
+
+    def get(self, key: bytes) -> bytes | None:
+        """The newest value under `key`, or None."""
+        for layer in (self._dirty, *reversed(self._pending)):
+            if key in layer:
+                return layer[key]
+        return self._store.get(key)
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Every (key, newest value) whose key starts with `prefix`, in the order of keys."""
+        changed: dict[bytes, bytes | None] = {}
+        for layer in (*self._pending, self._dirty):
+            changed.update((key, value) for key, value in layer.items() if key.startswith(prefix))
+        if not changed:
+            yield from self._store.scan(prefix)
+            return
+        merged: dict[bytes, bytes | None] = dict(self._store.scan(prefix))
+        merged.update(changed)
+        for key in sorted(merged):
+            if (value := merged[key]) is not None:
+                yield key, value
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Set the row under `key`."""
+        self._dirty[key] = value
+
+    def delete(self, key: bytes) -> None:
+        """Remove the row under `key`."""
+        self._dirty[key] = None
+
+    def take(self) -> Changes:
+        """What changed since the last take; it stays visible here as pending until `settled`."""
+        changes, self._dirty = self._dirty, {}
+        self._pending.append(changes)
+        return changes
+
+    def settled(self) -> None:
+        """The oldest pending changes are in the store now."""
+        self._pending.pop(0)
+
+    def discard(self) -> None:
+        """Forget what changed since the last take."""
+        self._dirty = {}

@@ -1,0 +1,1 @@
+"""What travels: every topic, every record, every limit. Imports nothing of the rest."""

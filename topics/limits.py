@@ -1,0 +1,50 @@
+"""Every limit of the pipeline, in one place; the docs list them from here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# What a caller may send.
+ID_CHARS: Final = 64  # an app, group, user, link, device, request or client id
+BODY_BYTES: Final = 16 * 1024  # a message's body
+LOT_USERS: Final = 10_000  # users in one relations record
+RECORD_BYTES: Final = 1 << 20  # one record, in or out
+
+# How a resend is known [S2].
+DEDUPE_WINDOW_MS: Final = 120_000  # a first try older than this is refused as `expired`
+DEDUPE_PER_DEVICE: Final = 256  # more sends inside the window from one device of one sender are `throttled`
+CLOCK_SKEW_MS: Final = 300_000  # how far ahead of the broker's clock a first try may claim to be
+
+# Channels.
+RECENT_ENTRIES: Final = 256  # messages a channel keeps in memory
+RECENT_BYTES: Final = 64 * 1024  # and their bytes
+QUIET_MS: Final = 2_000  # after this long without a message a channel's head is announced once more
+
+# Links.
+LINK_TIMEOUT_MS: Final = 10_000  # a link silent for this long is void
+LINK_BEAT_MS: Final = 1_000  # how often a gateway's link, and the owner of `links`, beat
+LINK_GAP_MS: Final = 2_000  # silence counts at most this much between two records of `links`
+
+# A batch: whichever is reached first ends it.
+BATCH_RECORDS: Final = 2_000
+BATCH_BYTES: Final = 4 << 20
+BATCH_MS: Final = 50  # of synchronous work; longer stalls the worker's other partitions
+
+# What a partition may have waiting in memory before its fetch is paused.
+QUEUE_RECORDS: Final = 8_000
+QUEUE_BYTES: Final = 16 << 20
+
+# Rejects: more than this share of bad records among the last ones stops the worker.
+REJECT_SHARE: Final = 0.5
+REJECT_SAMPLE: Final = 1_000
+
+# A lot is cut before it grows past this (the broker's limit is RECORD_BYTES and more).
+LOT_BYTES: Final = 512 * 1024
+
+# State rows.
+PAGE_ORDINALS: Final = 256  # members a page row holds
+PAGE_DELTAS: Final = 24  # changed members a page keeps as rows of their own before it is written anew
+CACHED_GROUPS: Final = 20_000  # groups a partition keeps in memory; the rest is loaded on touch
+
+# Views.
+PULL_MESSAGES: Final = 200  # messages in one answer
