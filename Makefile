@@ -1,0 +1,58 @@
+# Everything a person does with this repository starts here; `make` alone explains.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.PHONY: help setup check test run demo down lock clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+help:  ## explain the targets
+	@echo 'Linkcast: fan-out and notifications for very large groups.'
+	@echo
+	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo 'First time: make setup, then make demo. Needs Python 3.11, JDK 17 and Maven; Debian: apt-get install openjdk-17-jdk-headless maven'
+
+setup: $(STAMP)  ## make .venv and install what requirements.lock names (about a minute, once)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed: make setup PYTHON=python3.11' >&2; exit 1; }
+	@if command -v uv >/dev/null; then \
+	  echo '==> .venv: made and filled by uv'; \
+	  test -x $(BIN)/python || uv venv --quiet --python '$(PYTHON)' .venv; \
+	  uv pip install --python $(BIN)/python --require-hashes -r requirements.lock; \
+	  uv pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .; \
+	else \
+	  test -x $(BIN)/pip || { echo '==> .venv: make it'; $(PYTHON) -m venv .venv; }; \
+	  echo "==> .venv: $$(grep -c '^[a-z].*==' requirements.lock) packages (about a minute)"; \
+	  $(BIN)/pip install --disable-pip-version-check --require-hashes -r requirements.lock | sed -unE 's/^Collecting /    /p; /^Success/p'; \
+	  $(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .; \
+	fi
+	@touch $@
+
+check: setup  ## style, types, import contracts, the compose file
+	@echo '==> ruff';           $(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .
+	@echo '==> mypy';           $(BIN)/mypy
+	@echo '==> import-linter';  $(BIN)/lint-imports
+	@echo '==> docker-compose'; $(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+
+test: setup  ## all tests; those that need services start their own
+	@$(BIN)/pytest
+
+run: setup  ## start the services and one worker of each role
+	@$(BIN)/linkcast run
+
+demo: setup  ## start everything and show a large group at work
+	@$(BIN)/linkcast demo
+
+down: setup  ## stop the services; their data stays
+	@$(BIN)/linkcast services down
+
+lock: setup  ## resolve the dependencies anew (needs uv)
+	@uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+	  --custom-compile-command 'make lock' --quiet --output-file requirements.lock
+
+clean: down  ## stop the services and forget their data and the environment
+	@rm -rf .linkcast .venv

@@ -1,0 +1,1 @@
+"""What is started: services, topics, workers, and the commands a person types."""
