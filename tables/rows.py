@@ -44,14 +44,16 @@ class Rows:
         changed: dict[bytes, bytes | None] = {}
         for layer in (*self._pending, self._dirty):
             changed.update((key, value) for key, value in layer.items() if key.startswith(prefix))
-        if not changed:
-            yield from self._store.scan(prefix)
-            return
-        merged: dict[bytes, bytes | None] = dict(self._store.scan(prefix))
-        merged.update(changed)
-        for key in sorted(merged):
-            if (value := merged[key]) is not None:
+        waiting = sorted(changed.items(), reverse=True)
+        for key, value in self._store.scan(prefix):
+            while waiting and waiting[-1][0] < key:
+                yield from _present(waiting.pop())
+            if waiting and waiting[-1][0] == key:
+                yield from _present(waiting.pop())
+            else:
                 yield key, value
+        while waiting:
+            yield from _present(waiting.pop())
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set the row under `key`."""
@@ -74,3 +76,8 @@ class Rows:
     def discard(self) -> None:
         """Forget what changed since the last take."""
         self._dirty = {}
+
+
+def _present(row: tuple[bytes, bytes | None]) -> Iterator[tuple[bytes, bytes]]:
+    if row[1] is not None:
+        yield row[0], row[1]

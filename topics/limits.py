@@ -7,12 +7,13 @@ from typing import Final
 # What a caller may send.
 ID_CHARS: Final = 64  # an app, group, user, link, device, request or client id
 BODY_BYTES: Final = 16 * 1024  # a message's body
+BODY_DEPTH: Final = 64  # arrays and objects of a body inside one another
 LOT_USERS: Final = 10_000  # users in one relations record
 RECORD_BYTES: Final = 1 << 20  # one record, in or out
 
 # How a resend is known [S2].
-DEDUPE_WINDOW_MS: Final = 120_000  # a first try older than this is refused as `expired`
-DEDUPE_PER_DEVICE: Final = 256  # more sends inside the window from one device of one sender are `throttled`
+DEDUPE_WINDOW_MS: Final = 60_000  # a first try older than this is refused as `expired`
+DEDUPE_PER_DEVICE: Final = 1_024  # more sends inside the window from one device of one sender are `throttled`
 CLOCK_SKEW_MS: Final = 300_000  # how far ahead of the broker's clock a first try may claim to be
 
 # Channels.
@@ -44,7 +45,11 @@ LOT_BYTES: Final = 512 * 1024
 # State rows.
 PAGE_ORDINALS: Final = 256  # members a page row holds
 PAGE_DELTAS: Final = 24  # changed members a page keeps as rows of their own before it is written anew
+ROLL_ENTRIES: Final = 256  # memberships a row of the users role holds
+TAIL_SENDS: Final = 16  # sends known for resends that a channel's row holds before they are sealed into one of their own
 CACHED_GROUPS: Final = 20_000  # groups a partition keeps in memory; the rest is loaded on touch
+CHORE_ROWS: Final = 256  # rows that one step of a long clean-up works off; messages go on between steps
+CHORE_PAGES: Final = 16  # pages of members it works off
 
 # Views.
 PULL_MESSAGES: Final = 200  # messages in one answer

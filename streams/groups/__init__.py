@@ -1,0 +1,1 @@
+"""The groups role: members, bindings and seqs of the groups of a partition; one entry a link for each message."""

@@ -1,0 +1,61 @@
+"""Who listens: binds and unbinds in, the sessions' links told; the death of a link; a gateway that lost track."""
+
+from __future__ import annotations
+
+from streams.groups.desk import Desk
+from tables.chores import Sweep
+from tables.groups import Group
+from tables.linkmap import binding_prefix, pairs
+from topics.bindings import Bind, BindingLot
+from topics.codec import Malformed, encode
+from topics.deliveries import Bound
+from topics.links import Void
+from topics.resync import Resync
+
+
+def lot(desk: Desk, lot: BindingLot) -> None:
+    """Bind the sessions of members, unbind those that ended. A bind of who is no member, or of a dead link, is refused."""
+    for entry in lot.entries:
+        group = desk.groups.touch(entry.app, entry.group)
+        if isinstance(entry, Bind):
+            _bind(desk, group, entry)
+        elif (outlet := desk.outbox.find(entry.link, entry.epoch)) is not None:
+            group.map.unbind(entry.ordinal, outlet, entry.slot)
+
+
+def _bind(desk: Desk, group: Group, bind: Bind) -> None:
+    if group.members.ordinal_of(bind.user) != bind.ordinal:
+        return
+    if (outlet := desk.outbox.outlet(bind.link, bind.epoch, bind.partition)) is not None:
+        group.map.bind(bind.ordinal, outlet, bind.slot)
+
+
+def void(desk: Desk, void: Void) -> None:
+    """Registrations of a link are dead: nothing goes there from here on, and no later bind of theirs is taken."""
+    if desk.voids.add(void.link, void.epoch):
+        desk.outbox.close(void.link, void.epoch)
+        desk.chores.add(Sweep(void.link, void.epoch))
+
+
+def resync(desk: Desk, resync: Resync) -> None:
+    """Give a link all its bindings here anew, beginning with a lot that says so."""
+    if resync.partition >= desk.links:
+        raise Malformed("bad_address", f"partition {resync.partition} of {desk.links}")
+    if resync.source != desk.partition:
+        raise Malformed("wrong_partition", f"for source {resync.source} on partition {desk.partition}")
+    if (outlet := desk.outbox.outlet(resync.link, resync.epoch, resync.partition)) is None:
+        return
+    desk.flush()  # so that the rows hold what this batch changed; what the link was told before stands in the lots before
+    outlet.reset()
+    prefix = binding_prefix(resync.link, resync.epoch)
+    by_group: dict[bytes, list[tuple[int, int]]] = {}
+    for key, row in desk.rows.scan(prefix):
+        by_group.setdefault(key[len(prefix) : -5], []).extend(pairs(row))
+    for key, bound in by_group.items():
+        app, _, name = key.decode().partition(":")
+        group = desk.groups.touch(app, name)
+        ordinals, slots = [ordinal for ordinal, _ in bound], [slot for _, slot in bound]
+        heads = [(group.channel.name, group.channel.seq)]
+        outlet.entries.append(encode(Bound(app, name, group.map.version, ordinals, slots, heads)))
+
+

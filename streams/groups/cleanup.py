@@ -1,0 +1,48 @@
+"""Long clean-ups in bounded steps: the members of an ended group, the bindings of a dead link."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from streams.groups.desk import Desk
+from tables import keys
+from tables.chores import Chore, Disband, Sweep
+from tables.linkmap import binding_prefix
+from tables.members import Members
+from topics import limits
+from topics.keys import key_of
+from topics.memberships import Left
+
+
+def step(desk: Desk) -> None:
+    """Work at the oldest clean-up, if there is one, for one step."""
+    if not desk.chores:
+        return
+    chore = desk.chores.next()
+    left: Chore | None
+    match chore:
+        case Disband():
+            left = _disband(desk, chore)
+        case Sweep():
+            left = _sweep(desk, chore)
+    desk.chores.worked(left)
+
+
+def _disband(desk: Desk, chore: Disband) -> Disband | None:
+    step = limits.CHORE_PAGES * limits.PAGE_ORDINALS
+    upto = min(chore.end, (chore.first // limits.PAGE_ORDINALS) * limits.PAGE_ORDINALS + step)
+    group = key_of(chore.app, chore.group)
+    gone = [(user, ordinal) for ordinal, user in Members.take_pages(desk.rows, group, chore.first, upto)]
+    desk.tell_users(Left, chore.app, chore.group, chore.version, gone)
+    if upto == chore.end:
+        return None
+    return Disband(chore.app, chore.group, chore.version, upto, chore.end)
+
+
+def _sweep(desk: Desk, chore: Sweep) -> Sweep | None:
+    prefix = keys.name(keys.BINDING, chore.link.encode())
+    end = binding_prefix(chore.link, chore.epoch + 1)
+    dead = [key for key, _ in islice(desk.rows.scan(prefix), limits.CHORE_ROWS) if key < end]
+    for key in dead:
+        desk.rows.delete(key)
+    return chore if len(dead) == limits.CHORE_ROWS else None

@@ -1,0 +1,67 @@
+"""The deciding core of a groups partition: each input topic to its flow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from streams.groups import bindings, cleanup, dispatch, relations
+from streams.groups.desk import Desk
+from streams.rejects import reject, reject_poison
+from tables.batch import Outputs, Record
+from tables.groups import WrongPartition
+from tables.rows import Rows
+from topics import catalog
+from topics.codec import Malformed, decode
+from topics.messages import Send
+
+#: What the groups role reads.
+INPUTS: Final = (catalog.RELATIONS, catalog.MESSAGES, catalog.BINDINGS, catalog.LINK_VOIDS, catalog.RESYNC)
+
+
+class GroupsCore:
+    """One groups partition. See `tables.batch.Core`."""
+
+    def __init__(self, rows: Rows, partition: int, partitions: int, links: int) -> None:
+        self.applying = 0
+        self.desk = Desk(rows, partition, partitions, links)
+
+    def apply(self, records: Sequence[Record], now_ms: int) -> Outputs:
+        """Apply a batch: every record in order, then what time and clean-ups ask for, then rows and outputs."""
+        out = Outputs()
+        for self.applying, record in enumerate(records):
+            if record.poison is not None:
+                reject_poison(out, self.desk.partition, record)
+                continue
+            self.desk.now_ms = max(self.desk.now_ms, record.at_ms)
+            try:
+                self._apply_one(record)
+            except Malformed as error:
+                reject(out, self.desk.partition, record, error.reason, error.detail)
+            except WrongPartition as error:
+                reject(out, self.desk.partition, record, "wrong_partition", str(error))
+        dispatch.announce_heads(self.desk, now_ms)
+        cleanup.step(self.desk)
+        self.desk.flush()
+        self.desk.drain(out)
+        return out
+
+    def due_ms(self) -> int | None:
+        """At once while a clean-up is under way; else when the next quiet channel's head is due."""
+        return 0 if self.desk.chores else self.desk.quiet.due_ms()
+
+    def _apply_one(self, record: Record) -> None:
+        decoded = decode(record.topic, record.value)
+        match record.topic:
+            case catalog.MESSAGES.name if isinstance(decoded, Send):
+                dispatch.send(self.desk, decoded)
+            case catalog.MESSAGES.name:
+                dispatch.signal(self.desk, decoded)
+            case catalog.RELATIONS.name:
+                relations.command(self.desk, decoded)
+            case catalog.BINDINGS.name:
+                bindings.lot(self.desk, decoded)
+            case catalog.LINK_VOIDS.name:
+                bindings.void(self.desk, decoded)
+            case catalog.RESYNC.name:
+                bindings.resync(self.desk, decoded)

@@ -1,0 +1,119 @@
+"""Messages in, one entry a link out: check, number, answer, keep, deliver."""
+
+from __future__ import annotations
+
+from streams.groups.desk import Desk, slot_of
+from tables.groups import Group
+from topics import limits
+from topics.answers import Accepted, Code, Refused
+from topics.codec import encode
+from topics.deliveries import Head, SignalOut
+from topics.messages import Message, Send, Signal
+
+
+def send(desk: Desk, send: Send) -> None:
+    """A message: refused with a code, known from before, or numbered and delivered once per link."""
+    desk.check_address(send.reply)
+    group = desk.groups.touch(send.app, send.group)
+    channel = group.channel
+    if (taken := channel.known(send)) is None:
+        if (code := _refusal(group, send) or channel.refusal(send, desk.now_ms)) is not None:
+            refused = Refused(
+                code,
+                app=send.app,
+                group=send.group,
+                client_id=send.client_id,
+                limit=_LIMITS.get(code),
+                slot=slot_of(send.reply),
+            )
+            desk.answer(send.reply, refused)
+            return
+        taken = channel.take(send, desk.now_ms)
+        _deliver(desk, group, send, taken.seq)
+    accepted = Accepted(
+        send.app, send.group, send.channel, send.client_id, taken.seq, taken.at, taken.again, slot_of(send.reply)
+    )
+    desk.answer(send.reply, accepted)
+
+
+def signal(desk: Desk, signal: Signal) -> None:
+    """Something for those online only; what may not be sent is dropped, as nobody waits for an answer."""
+    group = desk.groups.touch(signal.app, signal.group)
+    if _refusal(group, signal) is not None:
+        return
+    desk.settle(group)
+    entry = encode(
+        SignalOut(
+            signal.app,
+            signal.group,
+            signal.channel,
+            group.version,
+            group.map.version,
+            signal.sender,
+            signal.body,
+            signal.kind,
+        )
+    )
+    for outlet in group.map.outlets:
+        outlet.entries.append(entry)
+
+
+def announce_heads(desk: Desk, now_ms: int) -> None:
+    """Channels that went quiet: name their newest seq to every link once more."""
+    for key in desk.quiet.take(now_ms):
+        app, _, name = key.decode().partition(":")
+        group = desk.groups.touch(app, name)
+        desk.settle(group)
+        channel = group.channel
+        entry = encode(Head(app, name, channel.name, channel.seq, group.version, group.map.version))
+        for outlet in group.map.outlets:
+            outlet.entries.append(entry)
+
+
+def _deliver(desk: Desk, group: Group, send: Send, seq: int) -> None:
+    desk.settle(group)
+    channel = group.channel
+    message = encode(
+        Message(
+            app=send.app,
+            group=send.group,
+            channel=send.channel,
+            seq=seq,
+            prev=seq - 1,
+            counter=channel.counter,
+            version=group.version,
+            map=group.map.version,
+            sender=send.sender,
+            device=send.device,
+            client_id=send.client_id,
+            at=desk.now_ms,
+            body=send.body,
+            kind=send.kind,
+        )
+    )
+    for outlet in group.map.outlets:
+        outlet.entries.append(message)
+    desk.history.add(desk.partition, message)
+    channel.keep(seq, message)
+    group.sent()
+    desk.quiet.heard(group.key, desk.now_ms)
+
+
+def _refusal(group: Group, message: Send | Signal) -> Code | None:
+    if not group.alive:
+        return "unknown_group"
+    if message.channel != group.channel.name:
+        return "unknown_channel"
+    if group.members.ordinal_of(message.sender) is None:
+        return "not_a_member"
+    if len(bytes(message.body)) > limits.BODY_BYTES:
+        return "message_too_large"
+    return None
+
+
+_LIMITS: dict[Code, int] = {
+    "message_too_large": limits.BODY_BYTES,
+    "expired": limits.DEDUPE_WINDOW_MS,
+    "throttled": limits.DEDUPE_PER_DEVICE,
+    "clock_ahead": limits.CLOCK_SKEW_MS,
+}

@@ -1,0 +1,34 @@
+"""A bad record hurts only itself: it goes to `rejects`, with where it stood and why."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tables.batch import Outputs, Record
+from topics import catalog
+from topics.codec import encode
+from topics.rejects import Reason, Reject
+
+#: A rejected value is kept up to this many bytes.
+_KEPT_BYTES: Final = 512 * 1024
+_DETAIL_CHARS: Final = 500
+
+
+def reject(out: Outputs, partition: int, record: Record, reason: Reason, detail: str) -> None:
+    """Send a record to the reject topic, to the partition it stood on."""
+    rejected = Reject(
+        record.topic,
+        partition,
+        record.offset,
+        reason,
+        detail[:_DETAIL_CHARS],
+        record.value[:_KEPT_BYTES],
+        record.key,
+    )
+    out.send(catalog.REJECTS.name, partition, record.key, encode(rejected))
+    out.rejected += 1
+
+
+def reject_poison(out: Outputs, partition: int, record: Record) -> None:
+    """Reject a record whose handler raised."""
+    reject(out, partition, record, "handler_failed", record.poison or "")

@@ -1,0 +1,184 @@
+"""One channel of a group: its numbers, its newest messages, and the sends it would know again.
+
+seq rises by one a stored message and `prev` names the one before, so a receiver sees every hole [S2]. A resend, known by
+(sender, device, client_id), gets the number it got the first time for as long as it may be resent: until DEDUPE_WINDOW_MS
+after its first try. A later one is refused as `expired`, one too many inside the window as `throttled`: a resend is never
+taken for new.
+
+Stored: seq, counter and the sends (a row that holds the newest, sealed rows behind it). Not stored: the newest messages;
+after a take-over the views read those from the cache and the store.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+
+from tables import keys
+from tables.rows import Rows
+from topics import limits
+from topics.answers import Code
+from topics.messages import Send
+
+
+class Sent(NamedTuple):
+    """A send that would be known again.
+
+    Attributes:
+        device: sender and device.
+        client_id: the sender's id of it.
+        seq: the number it got.
+        at: when it was appended.
+        until: it may be resent up to then.
+    """
+
+    device: str
+    client_id: str
+    seq: int
+    at: int
+    until: int
+
+
+class _Row(msgspec.Struct, array_like=True):
+    """A channel's row: numbers, the range of sealed rows, the newest sends."""
+
+    seq: int
+    counter: int
+    first_chunk: int
+    next_chunk: int
+    tail: list[Sent]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_row = msgspec.msgpack.Decoder(_Row).decode
+_decode_chunk = msgspec.msgpack.Decoder(list[Sent]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A send has its number; `again` if it had it before."""
+
+    seq: int
+    at: int
+    again: bool
+
+
+class Channel:
+    """Numbers the messages of one channel."""
+
+    def __init__(self, rows: Rows, group: bytes, channel: str) -> None:
+        self.name = channel
+        self._rows = rows
+        self._key = keys.name(keys.CHANNEL, group, channel.encode())
+        self._chunk_prefix = keys.name(keys.SENDS, group, channel.encode())
+        self.recent: deque[tuple[int, bytes]] = deque()
+        self._recent_bytes = 0
+        stored = rows.get(self._key)
+        self._row = _decode_row(stored) if stored else _Row(0, 0, 0, 0, [])
+        self._sends: deque[Sent] = deque()
+        self._known: dict[tuple[str, str], Sent] = {}
+        self._per_device: dict[str, int] = {}
+        self._chunks: deque[int] = deque()  # how many sends each sealed row holds
+        for _, value in rows.scan(self._chunk_prefix):
+            chunk = _decode_chunk(value)
+            self._chunks.append(len(chunk))
+            self._remember(chunk)
+        self._remember(self._row.tail)
+
+    @property
+    def seq(self) -> int:
+        """The number of the newest message; 0 if there is none."""
+        return self._row.seq
+
+    @property
+    def counter(self) -> int:
+        """How many events the channel has had."""
+        return self._row.counter
+
+    def known(self, send: Send) -> Taken | None:
+        """What a resend got the first time; None for a send not known."""
+        if (sent := self._known.get((_device(send), send.client_id))) is None:
+            return None
+        return Taken(sent.seq, sent.at, again=True)
+
+    def refusal(self, send: Send, at: int) -> Code | None:
+        """Why a send not known must not be taken for new, or None."""
+        if send.tried_at > at + limits.CLOCK_SKEW_MS:
+            return "clock_ahead"
+        if send.tried_at + limits.DEDUPE_WINDOW_MS < at:
+            return "expired"
+        self._forget(at)
+        if self._per_device.get(_device(send), 0) >= limits.DEDUPE_PER_DEVICE:
+            return "throttled"
+        return None
+
+    def take(self, send: Send, at: int) -> Taken:
+        """Give a new send the next number."""
+        row = self._row
+        row.seq += 1
+        row.counter += 1
+        sent = Sent(_device(send), send.client_id, row.seq, at, max(at, send.tried_at) + limits.DEDUPE_WINDOW_MS)
+        row.tail.append(sent)
+        self._remember((sent,))
+        if len(row.tail) >= limits.TAIL_SENDS:
+            self._rows.put(self._chunk_prefix + keys.u64(row.next_chunk), _encode(row.tail))
+            self._chunks.append(len(row.tail))
+            row.next_chunk += 1
+            row.tail = []
+        return Taken(row.seq, at, again=False)
+
+    def keep(self, seq: int, message: bytes) -> None:
+        """Keep an encoded message among the newest."""
+        self.recent.append((seq, message))
+        self._recent_bytes += len(message)
+        while len(self.recent) > limits.RECENT_ENTRIES or self._recent_bytes > limits.RECENT_BYTES:
+            self._recent_bytes -= len(self.recent.popleft()[1])
+
+    def flush(self) -> None:
+        """Write the channel's row."""
+        self._rows.put(self._key, _encode(self._row))
+
+    def end(self) -> None:
+        """The group ended: forget the sends, keep the numbers."""
+        row = self._row
+        for chunk in range(row.first_chunk, row.next_chunk):
+            self._rows.delete(self._chunk_prefix + keys.u64(chunk))
+        self._row = _Row(row.seq, row.counter, row.next_chunk, row.next_chunk, [])
+        self.flush()
+
+    def _remember(self, sends: list[Sent] | tuple[Sent, ...]) -> None:
+        for sent in sends:
+            self._sends.append(sent)
+            self._known[sent.device, sent.client_id] = sent
+            self._per_device[sent.device] = self._per_device.get(sent.device, 0) + 1
+
+    def _forget(self, now: int) -> None:
+        """Drop what can't be resent any more, oldest first, and the sealed rows that only held such."""
+        sends, row = self._sends, self._row
+        while sends and sends[0].until < now:
+            # A sealed row goes as one, with its last; the tail's are dropped from the row that is written anyway.
+            held = self._chunks[0] if self._chunks else len(row.tail)
+            if any(sends[i].until >= now for i in range(held)):
+                return
+            for _ in range(held):
+                self._drop(sends.popleft())
+            if self._chunks:
+                self._rows.delete(self._chunk_prefix + keys.u64(row.first_chunk))
+                self._chunks.popleft()
+                row.first_chunk += 1
+            else:
+                row.tail = []
+
+    def _drop(self, sent: Sent) -> None:
+        self._known.pop((sent.device, sent.client_id), None)
+        if (left := self._per_device[sent.device] - 1) > 0:
+            self._per_device[sent.device] = left
+        else:
+            del self._per_device[sent.device]
+
+
+def _device(send: Send) -> str:
+    return f"{send.sender}:{send.device}"

@@ -1,0 +1,174 @@
+"""A group: what it is, its members, its Link map, its channel; and the groups of one partition, loaded on touch.
+
+Every applied change raises the group's version by one, also across deletion and re-creation: a deleted group leaves one row
+with its version, next ordinal and map version, and its channel's row with seq and counter; a re-created one goes on from
+there.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+import msgspec
+
+from tables import keys
+from tables.channels import Channel
+from tables.linkmap import LinkMap
+from tables.members import Members
+from tables.outbox import Outbox
+from tables.rows import Rows
+from tables.voids import Voids
+from topics import limits
+from topics.keys import key_of, partition_of
+from topics.messages import MAIN
+from topics.relations import Kind
+from topics.wire import LinkAddress
+
+
+class _Row(msgspec.Struct, array_like=True):
+    """A group's row."""
+
+    alive: bool
+    kind: Kind
+    version: int
+    first: int  # ordinals below are of earlier lives
+    next: int
+    map: int
+    links: list[LinkAddress]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Row).decode
+
+
+class Group:
+    """One group, alive or deleted."""
+
+    def __init__(self, rows: Rows, outbox: Outbox, voids: Voids, app: str, group: str) -> None:
+        self.app = app
+        self.group = group
+        self.key = key_of(app, group)
+        self._rows = rows
+        stored = rows.get(keys.GROUP + self.key)
+        row = _decode(stored) if stored else _Row(False, "team", 0, 0, 0, 0, [])
+        self.alive = row.alive
+        self.kind: Kind = row.kind
+        self.version = row.version
+        self._first = row.first
+        self.members = Members(rows, self.key, row.first, row.next)
+        self.map = LinkMap(rows, outbox, self.key, row.map, row.links)
+        self.channel = Channel(rows, self.key, MAIN)
+        self._voids_seen = voids.changes  # the Link map was loaded without the dead ones
+        self._sent = False
+        self._written = stored or self._row()
+
+    def create(self, kind: Kind, users: Iterable[str]) -> list[tuple[str, int]]:
+        """Come to be, with these members; returns them with their ordinals."""
+        self.alive = True
+        self.kind = kind
+        return self._raise(self.members.add(users), always=True)
+
+    def delete(self) -> tuple[int, int]:
+        """End. Returns the range of ordinals whose users are still to be told and whose rows are still to be removed."""
+        self.map.end_all()
+        self.channel.end()
+        ended = self._first, self.members.next
+        self.alive = False
+        # The next life begins on a page of its own, so that the clean-up of this one never touches it.
+        self._first = -(-self.members.next // limits.PAGE_ORDINALS) * limits.PAGE_ORDINALS
+        self.members.flush()
+        self.members = Members(self._rows, self.key, self._first, self._first)
+        self._raise([], always=True)
+        return ended
+
+    def add(self, users: Iterable[str]) -> list[tuple[str, int]]:
+        """Users become members; returns those who were none, with their ordinals."""
+        return self._raise(self.members.add(users))
+
+    def remove(self, users: Iterable[str]) -> list[tuple[str, int]]:
+        """Users are members no more and their sessions stop listening; returns those who were, with their ordinals."""
+        removed = self.members.remove(users)
+        self.map.end([ordinal for _, ordinal in removed])
+        return self._raise(removed)
+
+    def sent(self) -> None:
+        """The channel's row is to be written with this batch."""
+        self._sent = True
+
+    def prune(self, voids: Voids) -> None:
+        """Drop the bindings of registrations that died since this was last asked. O(1) when none did."""
+        if self._voids_seen != voids.changes:
+            self._voids_seen = voids.changes
+            self.map.prune(voids)
+
+    def flush(self) -> None:
+        """Write what changed to the rows."""
+        self.members.flush()
+        self.map.flush()
+        if self._sent:
+            self.channel.flush()
+            self._sent = False
+        if (row := self._row()) != self._written:
+            self._rows.put(keys.GROUP + self.key, row)
+            self._written = row
+
+    def _row(self) -> bytes:
+        next_ = self.members.next
+        return _encode(_Row(self.alive, self.kind, self.version, self._first, next_, self.map.version, self.map.addresses))
+
+    def _raise(self, users: list[tuple[str, int]], *, always: bool = False) -> list[tuple[str, int]]:
+        if users or always:
+            self.version += 1
+        return users
+
+
+class WrongPartition(Exception):
+    """A key that hashes to another partition."""
+
+
+class Groups:
+    """The groups of one partition: those touched of late in memory, all in rows."""
+
+    def __init__(self, rows: Rows, outbox: Outbox, voids: Voids, partition: int, partitions: int) -> None:
+        self._rows = rows
+        self._outbox = outbox
+        self._voids = voids
+        self._partition = partition
+        self._partitions = partitions
+        self._cached: OrderedDict[bytes, Group] = OrderedDict()
+        self._touched: dict[bytes, Group] = {}
+
+    def touch(self, app: str, group: str) -> Group:
+        """The group, to be changed; its rows are written by `flush`.
+
+        Raises:
+            WrongPartition: it belongs to another partition.
+        """
+        key = key_of(app, group)
+        found = self.peek(key)
+        if found is None:
+            if partition_of(key, self._partitions) != self._partition:
+                raise WrongPartition(f"{key.decode()} belongs to partition {partition_of(key, self._partitions)}")
+            found = self._cached[key] = Group(self._rows, self._outbox, self._voids, app, group)
+        found.prune(self._voids)
+        self._touched[key] = found
+        return found
+
+    def peek(self, key: bytes) -> Group | None:
+        """The group if it is in memory."""
+        if (found := self._cached.get(key)) is not None:
+            self._cached.move_to_end(key)
+        return found
+
+    def touched(self) -> Iterable[Group]:
+        """Those touched since the last flush."""
+        return self._touched.values()
+
+    def flush(self) -> None:
+        """Write what changed; then drop from memory those not touched for longest, beyond CACHED_GROUPS."""
+        for group in self._touched.values():
+            group.flush()
+        self._touched = {}
+        while len(self._cached) > limits.CACHED_GROUPS:
+            self._cached.popitem(last=False)

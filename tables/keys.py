@@ -1,0 +1,42 @@
+"""How rows are keyed: one byte for the noun, then names ended by NUL, then numbers big-endian, so that scans are ordered."""
+
+from __future__ import annotations
+
+from typing import Final
+
+END: Final = b"\0"
+
+# Rows of the groups role.
+GROUP: Final = b"g"  # + group: what the group is
+PAGE: Final = b"m"  # + group + page: its members by ordinal
+DELTA: Final = b"o"  # + group + ordinal: one member changed since the page was written
+CHANNEL: Final = b"c"  # + group + channel: seq, counter, newest sends
+SENDS: Final = b"r"  # + group + channel + chunk: older sends, for resends
+BINDING: Final = b"b"  # + link + epoch + group + page: which slots listen for which ordinals
+QUIET: Final = b"q"  # + group + channel: the head is to be announced once more
+CHORE: Final = b"w"  # + what: a clean-up under way
+NUMBERS: Final = b"n"  # the last lot's number for each link
+
+# Rows of the users role.
+SESSIONS: Final = b"s"  # + user: the user's sessions
+ROLL: Final = b"l"  # + group + first ordinal: users of this partition who joined together
+GROUPS_OF: Final = b"~i"  # + user + group: where the user's membership stands; local, made anew from the rolls
+
+# Rows of both, and of `links`.
+VOID: Final = b"v"  # + link: its highest void epoch
+LINK: Final = b"k"  # + link: its registration
+
+
+def name(prefix: bytes, *names: bytes) -> bytes:
+    """The key, or key prefix, of what these names lead to."""
+    return prefix + b"".join(part + END for part in names)
+
+
+def u32(number: int) -> bytes:
+    """Four bytes that sort as the number does."""
+    return number.to_bytes(4, "big")
+
+
+def u64(number: int) -> bytes:
+    """Eight bytes that sort as the number does."""
+    return number.to_bytes(8, "big")

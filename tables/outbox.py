@@ -1,0 +1,153 @@
+"""What a batch has for each link, gathered into numbered lots; and for the other topics that take lots.
+
+A message is encoded once and the same bytes are appended for each link, so that a link costs an append. Lots of one source
+are numbered per registration of a link from 1 without holes; the numbers are one row, written with each batch that used any.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from tables import keys
+from tables.batch import Outputs
+from tables.rows import Rows
+from tables.voids import Voids
+from topics import catalog, limits
+from topics.wire import LinkAddress
+
+
+class Outlet:
+    """One registration of a link, as this source delivers to it.
+
+    Attributes:
+        address: which.
+        number: of the last lot.
+        entries: encoded entries of the lot being gathered.
+    """
+
+    __slots__ = ("_closed", "_resets", "address", "entries", "number")
+
+    def __init__(self, address: LinkAddress, number: int) -> None:
+        self.address = address
+        self.number = number
+        self.entries: list[bytes] = []
+        self._resets = False
+        self._closed: list[tuple[bool, list[bytes]]] = []
+
+    def reset(self) -> None:
+        """What is gathered from here on begins with a lot that makes the gateway forget this source's bindings."""
+        self._closed.append((self._resets, self.entries))
+        self._resets, self.entries = True, []
+
+    def lots(self, source: int) -> list[bytes]:
+        """Take what was gathered as encoded `DeliveryLot`s, each below LOT_BYTES unless one entry is larger."""
+        lots: list[bytes] = []
+        for resets, entries in (*self._closed, (self._resets, self.entries)):
+            for i, run in enumerate(cut(entries) or ([[]] if resets else [])):
+                self.number += 1
+                lots.append(self._head(source, reset=resets and i == 0) + b",".join(run) + b"]}")
+        self.entries, self._resets, self._closed = [], False, []
+        return lots
+
+    def _head(self, source: int, *, reset: bool) -> bytes:
+        address = self.address
+        flag = ',"reset":true' if reset else ""
+        return (
+            f'{{"t":"lot","link":"{address.link}","epoch":{address.epoch},"source":{source},"number":{self.number}'
+            f'{flag},"entries":['
+        ).encode()
+
+
+class Outbox:
+    """The outlets of one groups partition."""
+
+    def __init__(self, rows: Rows, source: int, voids: Voids) -> None:
+        self._rows = rows
+        self._source = source
+        self._voids = voids
+        self._outlets: dict[tuple[str, int], Outlet] = {}
+        if stored := rows.get(keys.NUMBERS):
+            for link, epoch, partition, number in _decode_numbers(stored):
+                self._outlets[link, epoch] = Outlet(LinkAddress(link, epoch, partition), number)
+
+    def outlet(self, link: str, epoch: int, partition: int) -> Outlet | None:
+        """The outlet of a registration, opened if need be; None if it is dead."""
+        if self._voids.covers(link, epoch):
+            return None
+        if (outlet := self._outlets.get((link, epoch))) is None:
+            outlet = self._outlets[link, epoch] = Outlet(LinkAddress(link, epoch, partition), 0)
+        return outlet
+
+    def find(self, link: str, epoch: int) -> Outlet | None:
+        """The outlet of a registration if it is open."""
+        return self._outlets.get((link, epoch))
+
+    def close(self, link: str, epoch: int) -> None:
+        """Registrations of `link` up to `epoch` are dead: what was gathered for them goes nowhere."""
+        for known_link, known_epoch in list(self._outlets):
+            if known_link == link and known_epoch <= epoch:
+                del self._outlets[known_link, known_epoch]
+
+    def drain(self, out: Outputs) -> None:
+        """Write all that was gathered as lots."""
+        used = False
+        for outlet in self._outlets.values():
+            for lot in outlet.lots(self._source):
+                out.send(catalog.DELIVERIES.name, outlet.address.partition, None, lot)
+                used = True
+        if used:
+            numbers = [(o.address.link, o.address.epoch, o.address.partition, o.number) for o in self._outlets.values()]
+            self._rows.put(keys.NUMBERS, _encode_numbers(numbers))
+
+
+_encode_numbers = msgspec.msgpack.Encoder().encode
+_decode_numbers = msgspec.msgpack.Decoder(list[tuple[str, int, int, int]]).decode
+
+
+class Lots:
+    """Entries for the partitions of one topic, each partition's in lots."""
+
+    def __init__(self, topic: str, head: bytes) -> None:
+        self._topic = topic
+        self._head = head
+        self._entries: dict[int, list[bytes]] = {}
+
+    def add(self, partition: int, entry: bytes) -> None:
+        """Append an encoded entry."""
+        self._entries.setdefault(partition, []).append(entry)
+
+    def drain(self, out: Outputs) -> None:
+        """Write all that was gathered, one lot a partition, more where it grows past LOT_BYTES."""
+        for partition, gathered in self._entries.items():
+            for entries in cut(gathered):
+                out.send(self._topic, partition, None, self._head + b",".join(entries) + b"]}")
+        self._entries = {}
+
+
+MEMBERSHIPS_HEAD: Final = b'{"t":"memberships","entries":['
+BINDINGS_HEAD: Final = b'{"t":"bindings","entries":['
+ANSWERS_HEAD: Final = b'{"t":"answers","entries":['
+
+
+def history_head(source: int) -> bytes:
+    """How a lot of `history` begins."""
+    return f'{{"t":"history","source":{source},"entries":['.encode()
+
+
+def cut(entries: list[bytes]) -> list[list[bytes]]:
+    """Runs of entries of at most LOT_BYTES each, in order."""
+    if sum(map(len, entries)) <= limits.LOT_BYTES:
+        return [entries] if entries else []
+    runs: list[list[bytes]] = [[]]
+    size = 0
+    for entry in entries:
+        if runs[-1] and size + len(entry) > limits.LOT_BYTES:
+            runs.append([])
+            size = 0
+        runs[-1].append(entry)
+        size += len(entry) + 1
+    return runs
+
+

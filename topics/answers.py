@@ -1,0 +1,137 @@
+"""Answers to whoever sent a record: in its link's deliveries (with the session's `slot`), or on `answers`, keyed by requester."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from topics.wire import SCHEMA, Count, Id, Millis, U32, Version, Wire
+
+Code = Literal[
+    "unknown_group",
+    "group_exists",
+    "unknown_channel",
+    "not_a_member",
+    "message_too_large",
+    "expired",
+    "throttled",
+    "clock_ahead",
+    "direct_needs_two",
+    "direct_is_fixed",
+    "no_free_partition",
+]
+
+#: What a code means and what to do: also the table in the docs.
+CODES: Final[dict[Code, str]] = {
+    "unknown_group": "No such group in this app. Create it first.",
+    "group_exists": "A group with this id lives already. Use it, or choose another id.",
+    "unknown_channel": "The group has no such channel.",
+    "not_a_member": "The sender is not a member of the group.",
+    "message_too_large": "The body is larger than `limit` bytes. Send a reference instead.",
+    "expired": "The first try is older than the dedupe window, so it can't be told from a resend. Send it as a new message.",
+    "throttled": "Too many sends of this device inside the dedupe window. Wait, then resend with the same client_id.",
+    "clock_ahead": "`tried_at` lies too far ahead of the broker's clock. Set the clock.",
+    "direct_needs_two": "A direct group has exactly two users, given when it is created.",
+    "direct_is_fixed": "The users of a direct group do not change.",
+    "no_free_partition": "Every partition of `deliveries` belongs to a living link. Stop a link, or run a larger cluster.",
+}
+
+
+class Accepted(Wire, tag="accepted"):
+    """A send was accepted; a resend gets the same answer with `again`.
+
+    Attributes:
+        app: the group's app.
+        group: the group.
+        channel: the channel.
+        client_id: the send it answers.
+        seq: the message's number.
+        at: when the (first) send was appended.
+        again: it was accepted before.
+        slot: the session it is for; None on `answers`.
+    """
+
+    app: Id
+    group: Id
+    channel: Id
+    client_id: Id
+    seq: Count
+    at: Millis
+    again: bool = False
+    slot: U32 | None = None
+
+
+class Refused(Wire, tag="refused"):
+    """A send or a command was refused and changed nothing.
+
+    Attributes:
+        code: why; see CODES.
+        app: the group's app; None where no group was named.
+        group: the group.
+        client_id: the send it answers, if it was one.
+        request: the command it answers, if it named one.
+        limit: the limit that was passed, where there is one.
+        slot: the session it is for; None on `answers`.
+    """
+
+    code: Code
+    app: Id | None = None
+    group: Id | None = None
+    client_id: Id | None = None
+    request: Id | None = None
+    limit: Count | None = None
+    slot: U32 | None = None
+
+
+class Applied(Wire, tag="applied"):
+    """A command was applied.
+
+    Attributes:
+        app: the group's app.
+        group: the group.
+        version: the group's version now.
+        changed: users it changed; 0 with an unchanged version: it was so already.
+        request: the command it answers.
+        slot: the session it is for; None on `answers`.
+    """
+
+    app: Id
+    group: Id
+    version: Count
+    changed: Count
+    request: Id | None = None
+    slot: U32 | None = None
+
+
+class Registered(Wire, tag="registered"):
+    """A link is registered.
+
+    Attributes:
+        link: the link.
+        epoch: its registration.
+        partition: the partition of `deliveries` that its gateway alone reads, from its end.
+        partitions: how many partitions the pipeline's topics have.
+    """
+
+    link: Id
+    epoch: Count
+    partition: U32
+    partitions: U32
+
+
+Answer = Accepted | Refused | Applied | Registered
+
+
+class AnswerTo(Struct, omit_defaults=True, frozen=True, gc=False):
+    """One answer of a lot and who it is for."""
+
+    requester: Id
+    answer: Answer
+
+
+class AnswerLot(Wire, tag="answers"):
+    """A record of `answers`: those of one batch whose requesters' keys fall on one partition."""
+
+    entries: list[AnswerTo]
+    v: Version = SCHEMA

@@ -1,0 +1,47 @@
+"""`bindings`: what the users role tells the groups role: which sessions listen to a group. One lot a groups partition a batch."""
+
+from __future__ import annotations
+
+from topics.wire import SCHEMA, Count, Id, U32, Version, Wire
+
+
+class Bind(Wire, tag="bind"):
+    """A session of a member starts to listen to a group.
+
+    Attributes:
+        app: the group's app.
+        group: the group.
+        user: whose session; refused unless the ordinal is this user's.
+        ordinal: the member's ordinal.
+        link: the session's link.
+        epoch: the link's registration.
+        partition: that registration's partition of `deliveries`.
+        slot: the session.
+    """
+
+    app: Id
+    group: Id
+    user: Id
+    ordinal: U32
+    link: Id
+    epoch: Count
+    partition: U32
+    slot: U32
+
+
+class Unbind(Wire, tag="unbind"):
+    """A session listens to a group no more."""
+
+    app: Id
+    group: Id
+    ordinal: U32
+    link: Id
+    epoch: Count
+    slot: U32
+
+
+class BindingLot(Wire, tag="bindings"):
+    """A record of `bindings`: what one batch of one users partition changed for the groups of one groups partition."""
+
+    entries: list[Bind | Unbind]
+    v: Version = SCHEMA

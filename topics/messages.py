@@ -1,0 +1,131 @@
+"""`messages`: sends and signals, keyed by `app:group`; and `Message`, the one form in which an accepted one travels on."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from msgspec import Meta, Raw, Struct
+
+from topics.wire import SCHEMA, Count, Id, Millis, ReplyTo, U32, Version, Wire
+
+#: The implicit channel of a `team` or `direct` group.
+MAIN: Final = "main"
+
+Kind = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[a-z_]+\Z")]
+
+
+class Send(Wire, tag="send"):
+    """A user sends a message into a channel.
+
+    Attributes:
+        app: the group's app.
+        group: the group.
+        sender: who sends; the gateway has made sure of it.
+        device: which of the sender's devices; resends are known per (channel, sender, device).
+        client_id: the sender's id of the message; a resend carries the same.
+        tried_at: when the sender first tried, by the sender's clock set by the gateway's; a resend carries the same.
+        body: the message, opaque JSON; never decoded on the way.
+        channel: the channel; MAIN where the group has one only.
+        kind: text, image, custom, ...; opaque here.
+        reply: where the answer goes; None: nobody waits.
+    """
+
+    app: Id
+    group: Id
+    sender: Id
+    device: Id
+    client_id: Id
+    tried_at: Millis
+    body: Raw
+    channel: Id = MAIN
+    kind: Kind = "text"
+    reply: ReplyTo | None = None
+    v: Version = SCHEMA
+
+
+class Signal(Wire, tag="signal"):
+    """Something for those online only: no seq, nothing kept, not known again when resent."""
+
+    app: Id
+    group: Id
+    sender: Id
+    body: Raw
+    channel: Id = MAIN
+    kind: Kind = "custom"
+    v: Version = SCHEMA
+
+
+MessageRecord = Send | Signal
+
+
+class Message(
+    Wire,
+    tag="m",
+    rename={
+        "app": "a",
+        "group": "g",
+        "channel": "c",
+        "seq": "s",
+        "prev": "p",
+        "counter": "n",
+        "version": "gv",
+        "map": "lm",
+        "audience": "au",
+        "audience_version": "av",
+        "sender": "f",
+        "device": "d",
+        "client_id": "i",
+        "kind": "k",
+        "body": "b",
+    },
+):
+    """An accepted message, encoded once: the same bytes stand in `history` and in each link's deliveries.
+
+    Attributes:
+        app: (a) the group's app.
+        group: (g) the group.
+        channel: (c) the channel.
+        seq: (s) its number in the channel; rises strictly.
+        prev: (p) the seq before it, 0 for the first: a receiver that holds another one last has a hole to fill.
+        counter: (n) the channel's event counter: orders messages and their later changes.
+        version: (gv) the group's version that it was decided at.
+        map: (lm) the group's link map version that it was decided at.
+        audience: (au) who hears it: 0 is every binding of the group on the link.
+        audience_version: (av) the version of that audience.
+        sender: (f) who sent it.
+        device: (d) from which device.
+        client_id: (i) the sender's id of it.
+        at: when the send was appended.
+        kind: (k) text, ...
+        body: (b) the message.
+    """
+
+    app: Id
+    group: Id
+    channel: Id
+    seq: Count
+    prev: Count
+    counter: Count
+    version: Count
+    map: Count
+    sender: Id
+    device: Id
+    client_id: Id
+    at: Millis
+    body: Raw
+    kind: Kind = "text"
+    audience: U32 = 0
+    audience_version: Count = 0
+
+
+class HistoryLot(Struct, tag_field="t", tag="history", frozen=True, gc=False):
+    """A record of `history`: the messages that one batch of one groups partition accepted, in order.
+
+    Attributes:
+        source: the groups partition.
+        entries: each an encoded `Message`.
+    """
+
+    source: U32
+    entries: list[Message]
+    v: Version = SCHEMA

@@ -1,0 +1,40 @@
+"""`rejects`: records that could not be applied, with where they stood and why. Nothing is dropped silently."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from topics.wire import SCHEMA, Count, Id, U32, Version, Wire
+
+Reason = Literal["undecodable", "wrong_partition", "record_too_large", "bad_address", "handler_failed"]
+
+REASONS: Final[dict[Reason, str]] = {
+    "undecodable": "The bytes are no record of the topic in a schema version known here.",
+    "wrong_partition": "The key hashes to another partition: wrong hash, wrong key or wrong partition count.",
+    "record_too_large": "The record is larger than the limit.",
+    "bad_address": "It names a partition of `deliveries` that does not exist.",
+    "handler_failed": "Applying it raised; a defect of the pipeline. The record is kept here to be replayed.",
+}
+
+
+class Reject(Wire, tag="reject"):
+    """One rejected record.
+
+    Attributes:
+        topic: where it stood.
+        partition: where it stood.
+        offset: where it stood.
+        reason: why; see REASONS.
+        detail: what exactly.
+        value: its bytes, base64, cut to fit.
+        key: its key, base64, or None.
+    """
+
+    topic: Id
+    partition: U32
+    offset: Count
+    reason: Reason
+    detail: str
+    value: bytes
+    key: bytes | None = None
+    v: Version = SCHEMA

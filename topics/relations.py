@@ -1,0 +1,133 @@
+"""`relations`: commands on a group, keyed by `app:group`. `relation-events`: what was applied, with the group's version.
+
+A command that changes nothing is answered `applied` with `changed=0`, has no event and does not raise the version: twice
+is harmless.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from topics import limits
+from topics.wire import SCHEMA, Count, Id, Millis, ReplyTo, U32, Version, Wire
+
+Lot = Annotated[list[Id], Meta(min_length=1, max_length=limits.LOT_USERS)]
+Kind = Literal["team", "direct"]
+
+
+class CreateGroup(Wire, tag="create_group"):
+    """A group comes to be, or, deleted before, comes to be again.
+
+    Attributes:
+        app: the group's app.
+        group: its id.
+        kind: `team` (one implicit channel, members come and go) or `direct` (exactly two users, for good).
+        members: its first members; both users of a `direct` group.
+        request: the caller's id of this command, returned in the answer.
+        reply: where the answer goes; None: nobody waits.
+    """
+
+    app: Id
+    group: Id
+    kind: Kind = "team"
+    members: Annotated[list[Id], Meta(max_length=limits.LOT_USERS)] = []
+    request: Id | None = None
+    reply: ReplyTo | None = None
+    v: Version = SCHEMA
+
+
+class DeleteGroup(Wire, tag="delete_group"):
+    """A group ends, its members and their bindings with it."""
+
+    app: Id
+    group: Id
+    request: Id | None = None
+    reply: ReplyTo | None = None
+    v: Version = SCHEMA
+
+
+class AddMembers(Wire, tag="add_members"):
+    """Users become members; who is one already stays as is."""
+
+    app: Id
+    group: Id
+    users: Lot
+    request: Id | None = None
+    reply: ReplyTo | None = None
+    v: Version = SCHEMA
+
+
+class RemoveMembers(Wire, tag="remove_members"):
+    """Users are members no more; who was none stays out."""
+
+    app: Id
+    group: Id
+    users: Lot
+    request: Id | None = None
+    reply: ReplyTo | None = None
+    v: Version = SCHEMA
+
+
+RelationRecord = CreateGroup | DeleteGroup | AddMembers | RemoveMembers
+
+
+class GroupCreated(Wire, tag="group_created"):
+    """A group came to be.
+
+    Attributes:
+        app: the group's app.
+        group: its id.
+        version: the group's version after this change; rises by one a change, also across deletion and re-creation.
+        at: when the command was appended.
+        kind: the group's kind.
+        users: its first members, in the order of their ordinals.
+        ordinals: their ordinals.
+    """
+
+    app: Id
+    group: Id
+    version: Count
+    at: Millis
+    kind: Kind
+    users: list[Id]
+    ordinals: list[U32]
+    v: Version = SCHEMA
+
+
+class GroupDeleted(Wire, tag="group_deleted"):
+    """A group ended; nobody is its member any more."""
+
+    app: Id
+    group: Id
+    version: Count
+    at: Millis
+    v: Version = SCHEMA
+
+
+class MembersAdded(Wire, tag="members_added"):
+    """Users became members, under these ordinals."""
+
+    app: Id
+    group: Id
+    version: Count
+    at: Millis
+    users: list[Id]
+    ordinals: list[U32]
+    v: Version = SCHEMA
+
+
+class MembersRemoved(Wire, tag="members_removed"):
+    """Users are members no more; their ordinals are not used again."""
+
+    app: Id
+    group: Id
+    version: Count
+    at: Millis
+    users: list[Id]
+    ordinals: list[U32]
+    v: Version = SCHEMA
+
+
+RelationEvent = GroupCreated | GroupDeleted | MembersAdded | MembersRemoved

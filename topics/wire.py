@@ -1,0 +1,60 @@
+"""What all records have in common: JSON by msgspec, a tag `t`, a schema version `v`, and checked ids.
+
+A record type is one Struct; a topic's records are a tagged union of them. Unknown fields are ignored, so that a field can
+be added; a change that old readers would misread raises `SCHEMA`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+
+from topics import limits
+
+SCHEMA: Final = 1
+
+#: An id: letters, digits, `_`, `.`, `-`, and `@`; no colon, so that `app:thing` splits in one way only.
+Id = Annotated[str, Meta(min_length=1, max_length=limits.ID_CHARS, pattern=r"^[A-Za-z0-9_.@-]+\Z")]
+#: A number that starts at 0 and never goes back.
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+U32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+#: A moment: milliseconds since 1970, by the broker's clock unless said otherwise.
+Millis = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+Version = Annotated[int, Meta(ge=1, le=SCHEMA)]
+
+
+class Wire(Struct, tag_field="t", omit_defaults=True, frozen=True, gc=False):
+    """Base of all records."""
+
+
+class LinkAddress(Struct, omit_defaults=True, frozen=True, gc=False):
+    """One registration of a link, and where its deliveries go.
+
+    Attributes:
+        link: the link.
+        epoch: which registration of it.
+        partition: its partition of `deliveries`.
+    """
+
+    link: Id
+    epoch: Count
+    partition: U32
+
+
+class ToSession(Wire, tag="session"):
+    """Answer to a session: the answer travels among its link's deliveries."""
+
+    link: Id
+    epoch: Count
+    partition: U32
+    slot: U32
+
+
+class ToRequester(Wire, tag="requester"):
+    """Answer to a caller without a session: the answer goes to `answers`, keyed by `requester`."""
+
+    requester: Id
+
+
+ReplyTo = ToSession | ToRequester
