@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from tables.batch import Outputs, Record
 from topics import catalog
-from topics.codec import encode
+from topics.codec import Malformed, encode
 from topics.rejects import Reason, Reject
 
 #: A rejected value is kept up to this many bytes.
@@ -29,6 +30,12 @@ def reject(out: Outputs, partition: int, record: Record, reason: Reason, detail:
     out.rejected += 1
 
 
-def reject_poison(out: Outputs, partition: int, record: Record) -> None:
-    """Reject a record whose handler raised."""
-    reject(out, partition, record, "handler_failed", record.poison or "")
+def each(out: Outputs, partition: int, record: Record, apply: Callable[[Record], None]) -> None:
+    """Apply one record of a batch, or reject it: poison, malformed, or on the wrong partition."""
+    if record.poison is not None:
+        reject(out, partition, record, "handler_failed", record.poison)
+        return
+    try:
+        apply(record)
+    except Malformed as error:
+        reject(out, partition, record, error.reason, error.detail)

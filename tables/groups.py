@@ -20,6 +20,7 @@ from tables.outbox import Outbox
 from tables.rows import Rows
 from tables.voids import Voids
 from topics import limits
+from topics.codec import Malformed
 from topics.keys import key_of, partition_of
 from topics.messages import MAIN
 from topics.relations import Kind
@@ -123,10 +124,6 @@ class Group:
         return users
 
 
-class WrongPartition(Exception):
-    """A key that hashes to another partition."""
-
-
 class Groups:
     """The groups of one partition: those touched of late in memory, all in rows."""
 
@@ -143,13 +140,13 @@ class Groups:
         """The group, to be changed; its rows are written by `flush`.
 
         Raises:
-            WrongPartition: it belongs to another partition.
+            Malformed: it belongs to another partition.
         """
         key = key_of(app, group)
         found = self.peek(key)
         if found is None:
-            if partition_of(key, self._partitions) != self._partition:
-                raise WrongPartition(f"{key.decode()} belongs to partition {partition_of(key, self._partitions)}")
+            if (right := partition_of(key, self._partitions)) != self._partition:
+                raise Malformed("wrong_partition", f"{key.decode()} belongs to partition {right}")
             found = self._cached[key] = Group(self._rows, self._outbox, self._voids, app, group)
         found.prune(self._voids)
         self._touched[key] = found

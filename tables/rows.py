@@ -8,10 +8,14 @@ not at all: the lane takes the changes into the transaction and, after the commi
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 #: A row's new value; None deletes it.
 Changes = Mapping[bytes, bytes | None]
+
+
+#: Rows under this prefix stay in the local store: they are made anew from the others and never logged.
+LOCAL: Final = b"~"
 
 
 class Store(Protocol):
@@ -57,6 +61,10 @@ class Rows:
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set the row under `key`."""
+        self._dirty[key] = value
+
+    def set(self, key: bytes, value: bytes | None) -> None:
+        """Set or, with None, remove the row under `key`."""
         self._dirty[key] = value
 
     def delete(self, key: bytes) -> None:

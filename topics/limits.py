@@ -16,6 +16,9 @@ DEDUPE_WINDOW_MS: Final = 60_000  # a first try older than this is refused as `e
 DEDUPE_PER_DEVICE: Final = 1_024  # more sends inside the window from one device of one sender are `throttled`
 CLOCK_SKEW_MS: Final = 300_000  # how far ahead of the broker's clock a first try may claim to be
 
+# Users.
+SESSIONS_PER_USER: Final = 64  # connections of one user at once
+
 # Channels.
 RECENT_ENTRIES: Final = 256  # messages a channel keeps in memory
 RECENT_BYTES: Final = 64 * 1024  # and their bytes

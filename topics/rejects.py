@@ -6,13 +6,14 @@ from typing import Final, Literal
 
 from topics.wire import SCHEMA, Count, Id, U32, Version, Wire
 
-Reason = Literal["undecodable", "wrong_partition", "record_too_large", "bad_address", "handler_failed"]
+Reason = Literal["undecodable", "wrong_partition", "record_too_large", "bad_address", "too_many_sessions", "handler_failed"]
 
 REASONS: Final[dict[Reason, str]] = {
     "undecodable": "The bytes are no record of the topic in a schema version known here.",
     "wrong_partition": "The key hashes to another partition: wrong hash, wrong key or wrong partition count.",
     "record_too_large": "The record is larger than the limit.",
     "bad_address": "It names a partition of `deliveries` that does not exist.",
+    "too_many_sessions": "The user has as many connections as one user may have.",
     "handler_failed": "Applying it raised; a defect of the pipeline. The record is kept here to be replayed.",
 }
 

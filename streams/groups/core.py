@@ -7,12 +7,11 @@ from typing import Final
 
 from streams.groups import bindings, cleanup, dispatch, relations
 from streams.groups.desk import Desk
-from streams.rejects import reject, reject_poison
+from streams.rejects import each
 from tables.batch import Outputs, Record
-from tables.groups import WrongPartition
 from tables.rows import Rows
 from topics import catalog
-from topics.codec import Malformed, decode
+from topics.codec import decode
 from topics.messages import Send
 
 #: What the groups role reads.
@@ -30,16 +29,8 @@ class GroupsCore:
         """Apply a batch: every record in order, then what time and clean-ups ask for, then rows and outputs."""
         out = Outputs()
         for self.applying, record in enumerate(records):
-            if record.poison is not None:
-                reject_poison(out, self.desk.partition, record)
-                continue
             self.desk.now_ms = max(self.desk.now_ms, record.at_ms)
-            try:
-                self._apply_one(record)
-            except Malformed as error:
-                reject(out, self.desk.partition, record, error.reason, error.detail)
-            except WrongPartition as error:
-                reject(out, self.desk.partition, record, "wrong_partition", str(error))
+            each(out, self.desk.partition, record, self._apply_one)
         dispatch.announce_heads(self.desk, now_ms)
         cleanup.step(self.desk)
         self.desk.flush()
