@@ -62,7 +62,7 @@ class Services:
     """
 
     def __init__(self, settings: Settings, report: Report = _silent) -> None:
-        self._data = settings.data
+        self.settings = settings
         self._report = report
         self._services: dict[Name, Service] = {kind.name: kind(settings) for kind in _KINDS}
 
@@ -146,8 +146,8 @@ class Services:
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
         """One command on a data folder at a time."""
-        self._data.mkdir(parents=True, exist_ok=True)
-        with (self._data / "services.lock").open("w") as lock:
+        self.settings.data.mkdir(parents=True, exist_ok=True)
+        with (self.settings.data / "services.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 

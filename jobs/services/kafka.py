@@ -40,6 +40,9 @@ BROKER: Final[dict[str, str]] = {
     "group.min.session.timeout.ms": "1000",
     "log.cleaner.delete.retention.ms": str(DELETE_RETENTION_MS),
     "log.cleaner.dedupe.buffer.size": str(32 << 20),  # of the heap; the default is 128 MiB
+    # A killed broker may come back only when its controller has given it up; the default is 9 s.
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
     "num.network.threads": "2",
     "num.io.threads": "4",
 }

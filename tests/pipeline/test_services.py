@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import pytest
+
+from jobs.services import ALL, Services
+from jobs.services.service import Name
+
+
+def pids(services: Services) -> dict[Name, int | None]:
+    return {status.name: status.pid for status in services.status()}
+
+
+def test_up_leaves_running_services_alone(services: Services) -> None:
+    before = pids(services)
+    services.up()
+    assert pids(services) == before
+    assert all(before.values())
+
+
+def test_status_tells_port_uptime_and_health(services: Services) -> None:
+    found = services.status()
+    assert [(one.name, one.healthy) for one in found] == [(name, True) for name in ALL]
+    assert [one.port for one in found] == [getattr(services.settings, f"{name}_port") for name in ALL]
+    assert all(one.uptime_s > 0 for one in found)
+
+
+@pytest.mark.parametrize("end", [Services.stop, Services.kill], ids=["stop", "kill"])
+@pytest.mark.parametrize("name", ["kafka", "redis"])
+def test_one_service_goes_and_comes_back_alone(services: Services, name: Name, end: object) -> None:
+    assert callable(end)
+    before = pids(services)
+    end(services, name)
+    end(services, name)  # twice is as good as once
+    assert pids(services) == before | {name: None}
+    services.start(name)
+    after = pids(services)
+    assert after[name] not in {None, before[name]}
+    assert after | {name: before[name]} == before
+    assert all(status.healthy for status in services.status())

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from jobs.problem import Problem
+from jobs.topics import counts, create
+from streams.settings import Settings, load
+from tests.services import free_ports
+from topics.catalog import CATALOG, MESSAGES
+
+
+async def test_every_topic_of_the_catalogue_is_there_with_its_partitions(fresh_topics: Settings) -> None:
+    wanted = {topic.name: topic.partitions(fresh_topics.partitions, fresh_topics.links) for topic in CATALOG}
+    assert {name: count for name, count in (await counts(fresh_topics)).items() if not name.startswith("__")} == wanted
+
+
+async def test_creating_again_creates_nothing(fresh_topics: Settings) -> None:
+    assert await create(fresh_topics) == []
+
+
+async def test_a_cluster_born_with_other_numbers_is_refused(fresh_topics: Settings) -> None:
+    other = fresh_topics.model_copy(update={"links": fresh_topics.links + 1})
+    with pytest.raises(Problem, match=r"deliveries has \d+ partitions, the settings say \d+") as raised:
+        await create(other)
+    assert "messages" not in str(raised.value)
+
+
+async def test_topics_carry_the_brokers_time(fresh_topics: Settings) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=fresh_topics.kafka_bootstrap)
+    await admin.start()
+    try:
+        (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, MESSAGES.name)])
+    finally:
+        await admin.close()
+    found = {name: value for name, value, *_ in answer.resources[0][4]}
+    assert MESSAGES.config.items() <= found.items()
+
+
+async def test_a_topic_nobody_created_is_not_made_by_accident(fresh_topics: Settings) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=fresh_topics.kafka_bootstrap, request_timeout_ms=1_000)
+    await producer.start()
+    try:
+        with pytest.raises(Exception, match=r"."):
+            await producer.send_and_wait("accident", b"")
+    finally:
+        await producer.stop()
+    assert "accident" not in await counts(fresh_topics)
+
+
+async def test_without_a_broker_its_address_is_told() -> None:
+    (port,) = free_ports(1)
+    with pytest.raises(Problem, match=f"No broker answers at 127.0.0.1:{port}"):
+        await create(load(kafka_port=port))
