@@ -1,0 +1,114 @@
+"""Reads a partition's rows from its changelog into the local copy.
+
+Up to the changelog's end by position, committed rows only: markers and aborted transactions hold offsets too. To be
+called after the partition's producer has started, which ends what an old owner left open; before that the end reads
+too low. Refuses a changelog whose number of partitions is not the one that state is numbered by.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from streams.batches import topic_ids
+from streams.batches.store import LocalStore, Origin, RocksStore, State, open_store
+
+log = logging.getLogger(__name__)
+
+_CHUNK: Final = 20_000  # rows between two looks at the event loop
+_FETCH_BYTES: Final = 8 << 20
+_STUCK_S: Final = 30.0
+_TELL_S: Final = 5.0
+
+
+class PartitionCountError(Exception):
+    """A topic has another number of partitions than the cluster was born with."""
+
+
+class Recovery:
+    """Opens local copies and brings them up to date."""
+
+    def __init__(self, kafka: Mapping[str, Any], folder: Path, wall_ms: Callable[[], int]) -> None:
+        """Prepare.
+
+        Args:
+            kafka: how to connect, as aiokafka's keyword arguments.
+            folder: the worker's lasting folder.
+            wall_ms: the machine's clock, for the age of copies only.
+        """
+        self._kafka = kafka
+        self._folder = folder
+        self._wall_ms = wall_ms
+
+    async def open(self, topic: str, partition: int, partitions: int) -> LocalStore:
+        """The complete rows of a partition.
+
+        Raises:
+            PartitionCountError: the changelog does not have `partitions` partitions.
+        """
+        reader = AIOKafkaConsumer(
+            **self._kafka,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            max_partition_fetch_bytes=_FETCH_BYTES,
+            fetch_max_wait_ms=50,
+            check_crcs=True,
+        )
+        await reader.start()
+        try:
+            return await self._open(reader, TopicPartition(topic, partition), partitions)
+        finally:
+            await reader.stop()
+
+    async def _open(self, reader: AIOKafkaConsumer, tp: TopicPartition, partitions: int) -> LocalStore:
+        origin = await self._origin(reader, tp.topic, partitions)
+        begin = (await reader.beginning_offsets([tp]))[tp]
+        end = (await reader.end_offsets([tp]))[tp]
+        folder = self._folder / tp.topic / str(tp.partition)
+        store = await asyncio.to_thread(open_store, folder, origin, begin, end, self._wall_ms())
+        try:
+            await self._read(reader, tp, store, store.state or State(origin, begin, 0, 0), end)
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    async def _origin(self, reader: AIOKafkaConsumer, topic: str, partitions: int) -> Origin:
+        found = await topic_ids.describe(reader._client, topic)  # noqa: SLF001 - aiokafka has no call for it
+        if found.partitions != partitions:
+            raise PartitionCountError(f"{topic} has {found.partitions} partitions, the cluster has {partitions}")
+        return Origin(str(uuid.UUID(bytes=found.topic_id)), partitions)
+
+    async def _read(
+        self, reader: AIOKafkaConsumer, tp: TopicPartition, store: RocksStore, state: State, end: int
+    ) -> None:
+        reader.assign([tp])
+        reader.seek(tp, state.offset)
+        began = told = moved = time.monotonic()
+        rows, clock_ms, position = 0, state.clock_ms, state.offset
+        while position < end:
+            fetched = (await reader.getmany(tp, timeout_ms=500, max_records=_CHUNK)).get(tp, [])
+            before, position = position, await reader.position(tp)
+            now = time.monotonic()
+            if position == before and now - moved > _STUCK_S:
+                raise TimeoutError(f"{tp.topic}/{tp.partition} stands at {position} of {end}")
+            if position != before:
+                moved = now
+                rows += len(fetched)
+                clock_ms = max(clock_ms, fetched[-1].timestamp) if fetched else clock_ms
+                changes = {record.key: record.value for record in fetched}
+                store.write(changes, State(state.origin, position, self._wall_ms(), clock_ms))
+            if now - told > _TELL_S:
+                told = now
+                log.info("%s/%s: %d rows read, at %d of %d", tp.topic, tp.partition, rows, position, end)
+        store.write({}, State(state.origin, position, self._wall_ms(), clock_ms))
+        took = time.monotonic() - began
+        log.info("%s/%s: complete at %d, %d rows read in %.2f s", tp.topic, tp.partition, position, rows, took)

@@ -1,0 +1,176 @@
+"""The input topics of one partition as one: merged by append time, bounded, cut into batches.
+
+A record is taken when every other topic of the partition has one buffered or is at its end, so a message does not
+overtake the relation that made its group. The end is a position compared with the last stable offset: what a log ends
+in besides records (commit markers, aborted transactions) holds nobody up. Each topic has its own share of the bounds,
+so one that waits for room always has records to take, and one that has none always has room: the merge cannot lock up.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from tables.batch import Record
+from topics import limits
+
+
+class Raw(Protocol):
+    """A record as the consumer hands it over."""
+
+    @property
+    def offset(self) -> int:
+        """Where it stands in its partition."""
+
+    @property
+    def timestamp(self) -> int:
+        """When the broker appended it, in milliseconds."""
+
+    @property
+    def key(self) -> bytes | None:
+        """Its key."""
+
+    @property
+    def value(self) -> bytes | None:
+        """Its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What one fetch brought of one topic's partition.
+
+    Attributes:
+        opening: which opening of the lane asked for it; an older one's is dropped.
+        records: in order; empty when the fetch only moved the position or found the end.
+        since: the position before, by which a lost lot is noticed.
+        position: the offset to fetch next.
+        end: the last stable offset at that time.
+    """
+
+    opening: int
+    records: Sequence[Raw]
+    since: int
+    position: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records to apply together and the offsets that are consumed with them."""
+
+    records: list[Record]
+    offsets: Mapping[str, int]
+
+
+@dataclass(slots=True)
+class _Input:
+    topic: str
+    queue: deque[Raw] = field(default_factory=deque)
+    size: int = 0
+    position: int = 0
+    end: int | None = None
+
+    @property
+    def blocks(self) -> bool:
+        """Whether it may still hold a record older than the others' heads."""
+        return not self.queue and (self.end is None or self.position < self.end)
+
+
+def _size(raw: Raw) -> int:
+    return len(raw.key or b"") + len(raw.value or b"")
+
+
+class HoleError(Exception):
+    """What was fetched does not follow what was fetched before."""
+
+
+class Inputs:
+    """Merges the topics of a partition; equal append times keep the order in which the topics are named."""
+
+    def __init__(self, offsets: Mapping[str, int]) -> None:
+        """Start empty.
+
+        Args:
+            offsets: the topics, in the order that breaks ties, and where each is read from.
+        """
+        self._inputs = {topic: _Input(topic, position=offset) for topic, offset in offsets.items()}
+        self._records_share = limits.QUEUE_RECORDS // len(self._inputs)
+        self._bytes_share = limits.QUEUE_BYTES // len(self._inputs)
+
+    def offer(self, topic: str, fetched: Fetched) -> None:
+        """Buffer what was fetched of `topic`.
+
+        Raises:
+            HoleError: something before it never arrived.
+        """
+        one = self._inputs[topic]
+        if fetched.since != one.position:
+            raise HoleError(f"{topic}: read up to {one.position}, then from {fetched.since}")
+        one.queue.extend(fetched.records)
+        one.size += sum(map(_size, fetched.records))
+        one.position, one.end = fetched.position, fetched.end
+
+    def has_room(self, topic: str) -> bool:
+        """Whether `topic` may be fetched: its share is at most half used, so that fetches come in useful sizes."""
+        one = self._inputs[topic]
+        return len(one.queue) <= self._records_share // 2 and one.size <= self._bytes_share // 2
+
+    @property
+    def ready(self) -> bool:
+        """Whether a record can be taken."""
+        inputs = self._inputs.values()
+        return any(one.queue for one in inputs) and not any(one.blocks for one in inputs)
+
+    @property
+    def idle(self) -> bool:
+        """Whether every topic is at its end with nothing buffered."""
+        return not any(one.queue or one.blocks for one in self._inputs.values())
+
+    def lag(self) -> dict[str, int]:
+        """Offsets between what was taken and the end, by topic."""
+        return {one.topic: self._behind(one) for one in self._inputs.values()}
+
+    @staticmethod
+    def _behind(one: _Input) -> int:
+        taken = one.queue[0].offset if one.queue else one.position
+        return max(0, (one.end or 0) - taken)
+
+    def take(self, max_records: int = limits.BATCH_RECORDS, max_bytes: int = limits.BATCH_BYTES) -> Batch:
+        """The next records in order, as many as fit the bounds (and at least one if any can be taken)."""
+        records: list[Record] = []
+        touched: dict[str, int] = {}
+        size = 0
+        full = False
+        while not full and self.ready:
+            one, until = self._earliest()
+            while one.queue and one.queue[0].timestamp <= until:
+                raw = one.queue[0]
+                grown = size + _size(raw)
+                full = bool(records) and (len(records) >= max_records or grown > max_bytes)
+                if full:
+                    break
+                one.queue.popleft()
+                one.size -= grown - size
+                size = grown
+                records.append(Record(one.topic, raw.offset, raw.timestamp, raw.key, raw.value or b""))
+                touched[one.topic] = raw.offset + 1
+        return Batch(records, self._offsets(touched))
+
+    def _earliest(self) -> tuple[_Input, int]:
+        """The topic whose head is the oldest, and until which append time its records come before the others'."""
+        heads = sorted(
+            (one.queue[0].timestamp, place, one) for place, one in enumerate(self._inputs.values()) if one.queue
+        )
+        _, place, first = heads[0]
+        if len(heads) == 1:
+            return first, sys.maxsize
+        until, other, _ = heads[1]
+        return first, until if place < other else until - 1
+
+    def _offsets(self, touched: Mapping[str, int]) -> dict[str, int]:
+        """Where each touched topic is to be read from next: past the markers if nothing of it is left here."""
+        inputs = self._inputs
+        return {topic: inputs[topic].position if not inputs[topic].queue else after for topic, after in touched.items()}

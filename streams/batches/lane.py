@@ -1,0 +1,589 @@
+"""The life of one partition: opened, served batch by batch, closed; begun again whenever anything is in doubt.
+
+One batch is one transaction: outputs, changed rows and input offsets become visible together or not at all. Opening
+goes in one order only, because before the first step the others read too low:
+
+1. the producer starts, which fences the old owner and ends what it left open;
+2. the changelog is read into the local rows up to its end;
+3. committed offsets are read;
+4. a new core is made from the rows, and only now anything is fetched and served.
+
+Memory is the truth while a lane serves; it is forgotten on every doubt: a failed or unknown commit, a lost lot, a
+closed partition. A lane never opens itself against a newer owner: it waits for a heartbeat that says the group still
+counts on it, and after being fenced for a new assignment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol, TypeVar
+
+import msgspec
+
+from streams.batches.changelog import PartitionCountError
+from streams.batches.clock import PartitionClock
+from streams.batches.inputs import Batch, Fetched, Inputs
+from streams.batches.producer import FENCED, Producer
+from streams.batches.rejects import RejectShare, RejectShareError
+from streams.batches.store import LocalStore, MemoryStore, State, StoreError, StoreInUseError
+from tables.batch import Core, MakeCore, Outputs, Record
+from tables.rows import Changes, Rows
+from topics.catalog import Topic
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+#: Writes a batch's effects to stores outside of Kafka, before its transaction; may wait for them for minutes.
+StoreEffects = Callable[[Outputs, Sequence[Record]], Awaitable[None]]
+
+_START_S: Final = 15.0
+_OFFSETS_S: Final = 15.0
+_TRANSACTION_S: Final = 8.0  # shorter than the broker's 10 s: a doubt is ours to resolve, never a fence by time-out
+_CLOSE_S: Final = 3.0
+_FENCED_S: Final = 30.0
+_BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
+_NUDGE_S: Final = 1.0
+
+
+class CoreBugError(Exception):
+    """The core raised where it must not: in a tick, or for a record that was already set aside."""
+
+
+class FencedError(Exception):
+    """Another producer took the partition over, and no rebalance said so."""
+
+
+class NotOwnerError(Exception):
+    """The group moved on while this lane was opening."""
+
+
+class UnavailableError(Exception):
+    """A view cannot be answered by this worker now."""
+
+
+#: What no retry mends: the worker stops.
+FATAL: Final = (CoreBugError, RejectShareError, FencedError, PartitionCountError, StoreInUseError)
+
+
+@dataclass(frozen=True)
+class LaneKind:
+    """What the lanes of a kind have in common.
+
+    Attributes:
+        name: names its transactional ids: `{cluster}-{name}-{partition}`.
+        inputs: its input topics, all with the same partitions; equal append times keep this order.
+        changelog: where its rows are kept; None if it has none.
+        make_core: makes the deciding half of a partition.
+        store_effects: writes to stores outside of Kafka before each transaction, if it has any.
+    """
+
+    name: str
+    inputs: tuple[Topic, ...]
+    changelog: Topic | None
+    make_core: MakeCore
+    store_effects: StoreEffects | None = None
+
+
+class Source(Protocol):
+    """What a lane needs of the consumer, for its own partition."""
+
+    @property
+    def generation(self) -> int:
+        """The group's generation that the assignment belongs to."""
+
+    @property
+    def heartbeat_at(self) -> float:
+        """When the last successful heartbeat was sent, by the monotonic clock."""
+
+    async def committed(self, topics: Sequence[str]) -> dict[str, int]:
+        """Where each topic is to be read from."""
+
+    async def start_at(self, offsets: Mapping[str, int], opening: int) -> None:
+        """Seek and fetch from there on."""
+
+    async def stop(self, topics: Sequence[str], opening: int) -> None:
+        """Fetch no longer."""
+
+    def tell(self, topic: str, opening: int) -> None:
+        """There is room for `topic`."""
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Everything a lane touches outside of its own memory.
+
+    Attributes:
+        source: the consumer.
+        make_producer: a new, not yet started producer.
+        open_store: the partition's complete rows.
+        crash: stops the worker with this error.
+        openings: numbers openings, across all lanes of a worker.
+        monotonic: seconds that never go back.
+        wall_ms: the machine's clock, for the age of local rows only.
+        group: the consumer group of the role.
+        session_s: the session time-out.
+    """
+
+    source: Source
+    make_producer: Callable[[], Producer]
+    open_store: Callable[[], Awaitable[LocalStore]] | None
+    crash: Callable[[Exception], None]
+    openings: Callable[[], int]
+    monotonic: Callable[[], float]
+    wall_ms: Callable[[], int]
+    group: str
+    session_s: float
+
+
+@dataclass
+class Counters:
+    """What a lane did since the worker started."""
+
+    records: int = 0
+    batches: int = 0
+    ticks: int = 0
+    rejects: int = 0
+    poisoned: int = 0
+    aborts: int = 0
+    openings: int = 0
+    outputs: Counter[str] = field(default_factory=Counter)
+    transaction_s: deque[float] = field(default_factory=lambda: deque(maxlen=1_000))
+    opening_s: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Applied:
+    """A batch that memory holds and the log does not yet."""
+
+    records: Sequence[Record]
+    offsets: Mapping[str, int]
+    outputs: Outputs
+    changes: Changes
+    now_ms: int
+    settled: asyncio.Future[bool]
+
+
+@dataclass
+class _Memory:
+    """All of a partition that is forgotten at once."""
+
+    opening: int
+    store: LocalStore
+    rows: Rows
+    core: Core
+    inputs: Inputs
+    clock: PartitionClock
+    newest: asyncio.Future[bool] | None = None
+    pending: list[Applied] = field(default_factory=list)
+    full: set[str] = field(default_factory=set)
+    failure: Exception | None = None
+    ticked: bool = False
+
+
+class Lane:
+    """One partition of one kind."""
+
+    def __init__(self, kind: LaneKind, partition: int, edges: Edges) -> None:
+        self.kind = kind
+        self.partition = partition
+        self.counters = Counters()
+        self.state = "closed"
+        self.paused_for: str | None = None
+        self._edges = edges
+        self._topics = tuple(topic.name for topic in kind.inputs)
+        self._producer: Producer | None = None
+        self._memory: _Memory | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
+        self._news = asyncio.Event()
+        self._serving = asyncio.Event()
+        self._generation = -1
+        self._failures = 0
+        self._rejects = RejectShare()
+
+    def __repr__(self) -> str:
+        return f"{self.kind.name}/{self.partition}"
+
+    # -- from outside ------------------------------------------------------------------------------------------------
+
+    def open(self, generation: int) -> None:
+        """The group assigned the partition: begin from nothing."""
+        if self._task is not None and not self._task.done():
+            raise RuntimeError(f"{self} is open")
+        self._generation = generation
+        self._closing.clear()
+        self._failures = 0
+        self._task = asyncio.create_task(self._run(), name=f"lane {self}")
+
+    async def close(self, within_s: float = _CLOSE_S) -> None:
+        """Take no further batch, let the running commit finish for at most so long, forget everything."""
+        self._closing.set()
+        self._news.set()
+        task, self._task = self._task, None
+        if task is None:
+            return
+        if not self._serving.is_set():
+            task.cancel()
+        await asyncio.wait({task}, timeout=within_s)
+        if not task.done():
+            log.warning("%r: did not finish its commit within %.1f s; a new owner begins before it", self, within_s)
+            task.cancel()
+            await asyncio.wait({task}, timeout=within_s)
+
+    def offer(self, topic: str, fetched: Fetched) -> None:
+        """Records for this lane; what an earlier opening asked for is dropped."""
+        memory = self._memory
+        if memory is None or fetched.opening != memory.opening:
+            return
+        try:
+            memory.inputs.offer(topic, fetched)
+        except Exception as error:  # noqa: BLE001 - it is the lane's to handle, not Faust's
+            memory.failure = error
+        if fetched.records:
+            memory.clock.heard(fetched.records[-1].timestamp)
+            memory.full.add(topic)
+        self._make_room(memory)
+        self._news.set()
+
+    async def read(self, fn: Callable[[Core], T], within_s: float = 5.0) -> T:
+        """An answer from memory, given only when all that it rests on is committed.
+
+        Args:
+            fn: computes the answer; called again if a batch it saw was aborted.
+            within_s: how long to wait for commits and for a lane that begins anew.
+
+        Raises:
+            UnavailableError: this worker may not own the partition, or did not get there in time.
+        """
+        try:
+            async with asyncio.timeout(within_s):
+                while True:
+                    memory = self._require_owner()
+                    answer = fn(memory.core)
+                    newest = memory.newest
+                    if newest is None or await asyncio.shield(newest):
+                        self._require_owner()
+                        return answer
+                    await self._serving.wait()
+        except TimeoutError:
+            raise UnavailableError(f"{self!r}: no commit within {within_s} s") from None
+
+    def _require_owner(self) -> _Memory:
+        memory = self._memory
+        if memory is None:
+            raise UnavailableError(f"{self!r} is {self.state}")
+        age_s = self._edges.monotonic() - self._edges.source.heartbeat_at
+        if age_s > self._edges.session_s / 2:
+            raise UnavailableError(f"{self!r}: the group last answered {age_s:.1f} s ago")
+        return memory
+
+    def lag(self) -> dict[str, int]:
+        """Offsets not yet applied, by topic."""
+        return {} if self._memory is None else self._memory.inputs.lag()
+
+    def age_ms(self) -> int | None:
+        """How far the partition's clock stands behind the machine's; None when it has none yet."""
+        if self._memory is None:
+            return None
+        return self._edges.wall_ms() - self._memory.clock.now_ms(idle=self._memory.inputs.idle)
+
+    # -- opening -----------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while not self._closing.is_set():
+            began = self._edges.monotonic()
+            try:
+                await self._open()
+                self.counters.opening_s = self._edges.monotonic() - began
+                await self._serve()
+            except asyncio.CancelledError:
+                raise
+            except FATAL as error:
+                self._stop_worker(error)
+                return
+            except FENCED as error:
+                await self._fenced(error)
+                return
+            except Exception as error:
+                self.counters.aborts += 1
+                self.paused_for = f"{type(error).__name__}: {error}"
+                log.warning("%r: begins anew after %s", self, self.paused_for, exc_info=not isinstance(error, OSError))
+            finally:
+                await self._forget()
+            await self._back_off()
+
+    async def _open(self) -> None:
+        """The numbered order of the module's docstring; the generation is checked after every wait."""
+        self.state = "opening"
+        edges, kind = self._edges, self.kind
+        await self._heartbeat_after(edges.monotonic() - edges.session_s / 2)
+        self._producer = edges.make_producer()
+        async with asyncio.timeout(_START_S):
+            await self._producer.start()
+        self._check_generation()
+        store: LocalStore = MemoryStore() if edges.open_store is None else await edges.open_store()
+        try:
+            self._check_generation()
+            async with asyncio.timeout(_OFFSETS_S):
+                offsets = await edges.source.committed(self._topics)
+            self._check_generation()
+            rows = Rows(store)
+            core = kind.make_core(rows, self.partition)
+        except BaseException:
+            store.close()
+            raise
+        clock = PartitionClock(edges.monotonic, store.state.clock_ms if store.state else 0)
+        inputs = Inputs({topic: offsets[topic] for topic in self._topics})
+        self._memory = memory = _Memory(edges.openings(), store, rows, core, inputs, clock)
+        await edges.source.start_at(offsets, memory.opening)
+        self._check_generation()
+        self.counters.openings += 1
+        self.state = "serving"
+        self.paused_for = None
+        self._serving.set()
+
+    def _check_generation(self) -> None:
+        if self._edges.source.generation != self._generation:
+            raise NotOwnerError(f"generation {self._generation} is over")
+
+    async def _heartbeat_after(self, moment: float) -> None:
+        """Wait until the group is known to have counted on this worker after `moment`.
+
+        A worker that was frozen or cut off must not fence the partition's new owner.
+        """
+        while self._edges.source.heartbeat_at < moment:
+            self.paused_for = "waiting for a heartbeat"
+            await asyncio.sleep(0.05)
+
+    async def _back_off(self) -> None:
+        if self._closing.is_set():
+            return
+        self.state = "waiting"
+        failed_at = self._edges.monotonic()
+        pause = _BACKOFF_S[min(self._failures, len(_BACKOFF_S) - 1)]
+        self._failures += 1
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), pause)
+            return
+        waits = asyncio.ensure_future(self._heartbeat_after(failed_at))
+        closes = asyncio.ensure_future(self._closing.wait())
+        await asyncio.wait({waits, closes}, return_when=asyncio.FIRST_COMPLETED)
+        waits.cancel()
+        closes.cancel()
+
+    async def _fenced(self, error: Exception) -> None:
+        """Another owns the partition. Only a new assignment may open it here again."""
+        log.warning("%r: fenced by a newer producer (%r); closed until the group assigns it again", self, error)
+        self.state = "fenced"
+        await self._forget()
+        self.state = "fenced"
+        try:
+            await asyncio.wait_for(self._closing.wait(), _FENCED_S)
+        except TimeoutError:
+            self._stop_worker(FencedError(f"{self!r} was fenced {_FENCED_S:.0f} s ago and the group did not rebalance"))
+
+    def _stop_worker(self, error: Exception) -> None:
+        log.critical("%r: stops the worker: %s", self, error, exc_info=error)
+        self._edges.crash(error)
+
+    async def _forget(self) -> None:
+        """Drop all memory of the partition; what was applied and not committed never happened."""
+        self.state = "closed"
+        self._serving.clear()
+        memory, self._memory = self._memory, None
+        producer, self._producer = self._producer, None
+        if memory is not None:
+            for applied in memory.pending:
+                applied.settled.set_result(False)
+            memory.pending.clear()
+            with contextlib.suppress(Exception):  # the rebalance that closes us may have taken the partitions already
+                await self._edges.source.stop(self._topics, memory.opening)
+        if producer is not None:
+            await producer.abandon()
+        if memory is not None:
+            memory.store.close()
+
+    # -- serving -----------------------------------------------------------------------------------------------------
+
+    async def _serve(self) -> None:
+        """Apply the next batch while the last one commits; one commit at a time, in order."""
+        memory = self._memory
+        if memory is None:
+            raise RuntimeError("serving needs memory")
+        commit: asyncio.Task[None] | None = None
+        try:
+            while (batch := await self._next(memory, commit)) is not None:
+                applied = await self._apply(memory, batch)
+                if commit is not None:
+                    await commit
+                commit = asyncio.create_task(self._commit(memory, applied), name=f"commit {self}")
+            if commit is not None:
+                await commit
+            self._touch(memory)
+        except Exception:
+            if commit is not None:
+                await asyncio.wait({commit}, timeout=_TRANSACTION_S)  # better a known outcome than a doubt
+            raise
+        finally:
+            if commit is not None:
+                commit.cancel()
+                await asyncio.gather(commit, return_exceptions=True)
+
+    async def _next(self, memory: _Memory, commit: asyncio.Task[None] | None) -> Batch | None:
+        """The next batch; one without records is a tick; None when closing."""
+        while True:
+            await asyncio.sleep(0)
+            if self._closing.is_set():
+                return None
+            if memory.failure is not None:
+                raise memory.failure
+            if commit is not None and commit.done():
+                await commit
+                commit = None
+            self._news.clear()
+            due_in_s = self._due_in_s(memory)
+            ready = memory.inputs.ready
+            if ready and (memory.ticked or due_in_s != 0):
+                memory.ticked = False
+                batch = memory.inputs.take()
+                self._make_room(memory)
+                return batch
+            if due_in_s == 0:
+                memory.ticked = True
+                return Batch([], {})
+            news = asyncio.ensure_future(self._news.wait())
+            waits = {news} if commit is None else {news, commit}
+            limit = _NUDGE_S if due_in_s is None else min(due_in_s, _NUDGE_S)
+            done, _ = await asyncio.wait(waits, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            news.cancel()
+            if not done:
+                memory.full.update(self._topics)  # in case a lot got lost on its way: the next one shows the hole
+                self._make_room(memory)
+
+    @staticmethod
+    def _due_in_s(memory: _Memory) -> float | None:
+        """Seconds until a tick is wanted, 0 if it is due; None if none is or the clock stands still before it."""
+        due_ms = memory.core.due_ms()
+        if due_ms is None:
+            return None
+        idle = memory.inputs.idle
+        now_ms = memory.clock.now_ms(idle=idle)
+        if now_ms >= due_ms:
+            return 0
+        return (due_ms - now_ms) / 1000 if idle else None
+
+    def _make_room(self, memory: _Memory) -> None:
+        """Let topics be fetched again that brought records and have room for more."""
+        for topic in [topic for topic in memory.full if memory.inputs.has_room(topic)]:
+            memory.full.remove(topic)
+            self._edges.source.tell(topic, memory.opening)
+
+    async def _apply(self, memory: _Memory, batch: Batch) -> Applied:
+        """Let the core decide; a record it raises on is set aside and the batch begun anew from the rows."""
+        records = batch.records
+        now_ms = memory.clock.applied(max((record.at_ms for record in records), default=0))
+        poisoned = 0
+        while True:
+            try:
+                outputs = memory.core.apply(records, now_ms)
+                break
+            except StoreError:
+                raise
+            except Exception as error:  # noqa: BLE001 - any handler's error concerns its record only
+                records = self._set_aside(records, memory.core.applying, error)
+                poisoned += 1
+                self.counters.poisoned += 1
+                memory.rows.discard()
+                memory.core = self.kind.make_core(memory.rows, self.partition)
+                self._rejects.check(len(records), poisoned)
+                await asyncio.sleep(0)
+        self._rejects.check(len(records), outputs.rejected)
+        settled = asyncio.get_running_loop().create_future()
+        applied = Applied(records, batch.offsets, outputs, memory.rows.take(), now_ms, settled)
+        memory.pending.append(applied)
+        memory.newest = settled
+        return applied
+
+    def _set_aside(self, records: list[Record], place: int, error: Exception) -> list[Record]:
+        """The batch with the record that the core raised on marked as poison."""
+        if not 0 <= place < len(records):
+            raise CoreBugError(f"{self!r}: raised outside of a record: {error!r}") from error
+        record = records[place]
+        where = f"{record.topic}/{self.partition} at {record.offset}"
+        if record.poison is not None:
+            raise CoreBugError(f"{self!r}: raised on a record that was set aside, {where}: {error!r}") from error
+        log.error("%r: sets %s aside", self, where, exc_info=error)
+        poisoned = dataclasses.replace(record, poison=f"{type(error).__name__}: {error}")
+        return [*records[:place], poisoned, *records[place + 1 :]]
+
+    # -- committing --------------------------------------------------------------------------------------------------
+
+    async def _commit(self, memory: _Memory, applied: Applied) -> None:
+        """1. effects on other stores 2. one transaction 3. the local rows 4. whoever waited for it."""
+        if self.kind.store_effects is not None and (applied.records or applied.outputs.records):
+            self.paused_for = "store effects"
+            await self.kind.store_effects(applied.outputs, applied.records)
+            self.paused_for = None
+        if applied.offsets or applied.changes or applied.outputs.records:
+            began = self._edges.monotonic()
+            self._check_generation()
+            async with asyncio.timeout(_TRANSACTION_S):
+                ends = await self._send(applied)
+                await self._end()
+            self.counters.transaction_s.append(self._edges.monotonic() - began)
+            self._keep(memory, applied, ends)
+        memory.rows.settled()
+        memory.pending.remove(applied)
+        applied.settled.set_result(True)
+        self._failures = 0
+        self._count(applied)
+
+    async def _send(self, applied: Applied) -> dict[tuple[str, int], int]:
+        """Begin the transaction and write all of it."""
+        sends: dict[tuple[str, int], Sequence[tuple[bytes | None, bytes | None]]] = {**applied.outputs.records}
+        if applied.changes:
+            if self.kind.changelog is None:
+                raise CoreBugError(f"{self!r} has no changelog, and its core changed rows")
+            sends[self.kind.changelog.name, self.partition] = list(applied.changes.items())
+        offsets = {(topic, self.partition): offset for topic, offset in applied.offsets.items()}
+        return await self._running_producer.send(sends, offsets, self._edges.group)
+
+    async def _end(self) -> None:
+        """Commit the transaction."""
+        await self._running_producer.commit()
+
+    @property
+    def _running_producer(self) -> Producer:
+        if self._producer is None:
+            raise NotOwnerError(f"{self!r} has no producer")
+        return self._producer
+
+    def _keep(self, memory: _Memory, applied: Applied, ends: Mapping[tuple[str, int], int]) -> None:
+        """Write the committed rows and the changelog offset after them into the local copy."""
+        state = memory.store.state
+        if state is None or self.kind.changelog is None:
+            return
+        offset = ends.get((self.kind.changelog.name, self.partition), state.offset)
+        memory.store.write(applied.changes, State(state.origin, offset, self._edges.wall_ms(), applied.now_ms))
+
+    def _touch(self, memory: _Memory) -> None:
+        """Up to now nothing was missed: the local copy is as young as this."""
+        state = memory.store.state
+        if state is not None:
+            memory.store.write({}, msgspec.structs.replace(state, written_ms=self._edges.wall_ms()))
+
+    def _count(self, applied: Applied) -> None:
+        counters = self.counters
+        counters.records += len(applied.records)
+        counters.batches += bool(applied.records)
+        counters.ticks += not applied.records
+        counters.rejects += applied.outputs.rejected
+        self._rejects.add(len(applied.records), applied.outputs.rejected)
+        for (topic, _), records in applied.outputs.records.items():
+            counters.outputs[topic] += len(records)

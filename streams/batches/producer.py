@@ -1,0 +1,192 @@
+"""The transactional producer of one partition: what a batch writes, in as few and as cheap sends as order allows.
+
+Records of one (topic, partition) go through aiokafka's batch builder (1-2 µs each) instead of `send` (10-15 µs), in
+their order: a batch is submitted when the one before it was taken, and aiokafka has one in flight a partition.
+"""
+
+# ruff: noqa: SLF001 - aiokafka closes a producer only with a broker that answers
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import aiokafka.producer.sender
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import (
+    InvalidProducerEpoch,
+    KafkaConnectionError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    ProducerClosed,
+    ProducerFenced,
+)
+
+from topics import limits
+
+#: How long aiokafka waits while the broker ends the producer's previous transaction; shipped as 20 ms.
+BACKOFF_S: Final = 0.002
+aiokafka.producer.sender.BACKOFF_OVERRIDE = BACKOFF_S
+
+#: What says that a newer producer took over the transactional id.
+FENCED: Final = (ProducerFenced, InvalidProducerEpoch)
+
+_BROKER_TRANSACTION_MS: Final = 10_000
+_BATCH_BYTES: Final = 768 * 1024
+_WAVE_BYTES: Final = 16 << 20  # sent and awaited before more, so that one request stays far below the broker's bound
+_ABORT_S: Final = 1.0
+_CLOSE_S: Final = 2.0
+
+#: Records for (topic, partition), in order.
+Sends = Mapping[tuple[str, int], Sequence[tuple[bytes | None, bytes | None]]]
+
+
+class Producer(Protocol):
+    """What a lane needs of its producer."""
+
+    async def start(self) -> None:
+        """Fence whoever used the transactional id before and end what it left open."""
+
+    async def send(
+        self, sends: Sends, offsets: Mapping[tuple[str, int], int], group: str
+    ) -> dict[tuple[str, int], int]:
+        """Begin a transaction and write everything; answers each partition's offset after its last record."""
+
+    async def commit(self) -> None:
+        """Make everything sent visible."""
+
+    async def abandon(self) -> None:
+        """Abort what is open if the broker still listens, and let go of everything in bounded time."""
+
+
+class LaneProducer:
+    """aiokafka's producer, one transaction at a time."""
+
+    def __init__(self, kafka: Mapping[str, Any], transactional_id: str) -> None:
+        """Prepare it; needs a running event loop.
+
+        Args:
+            kafka: how to connect, as aiokafka's keyword arguments.
+            transactional_id: who it is; the newest to start is the only one that can commit.
+        """
+        self._producer = AIOKafkaProducer(
+            **kafka,
+            transactional_id=transactional_id,
+            transaction_timeout_ms=_BROKER_TRANSACTION_MS,
+            compression_type="lz4",
+            max_batch_size=_BATCH_BYTES,
+            max_request_size=limits.RECORD_BYTES + 4096,
+            request_timeout_ms=_BROKER_TRANSACTION_MS,
+            retry_backoff_ms=5,
+        )
+        self._open = False
+
+    async def start(self) -> None:
+        """Fence whoever used the transactional id before and end what it left open."""
+        await self._producer.start()
+
+    async def send(
+        self, sends: Sends, offsets: Mapping[tuple[str, int], int], group: str
+    ) -> dict[tuple[str, int], int]:
+        """Begin a transaction and write everything; answers each partition's offset after its last record.
+
+        The first batch of every partition is submitted before anything is awaited, so that the broker learns of all
+        partitions in one request; the offsets travel while records do.
+        """
+        await self._producer.begin_transaction()
+        self._open = True
+        ends: dict[tuple[str, int], int] = {}
+        positions = {TopicPartition(*tp): offset for tp, offset in offsets.items()}
+        tasks: list[asyncio.Future[None]] = []
+        try:
+            for wave in _waves(sends):
+                await asyncio.gather(*(self._producer.partitions_for(topic) for topic in {topic for topic, _ in wave}))
+                tasks += [asyncio.ensure_future(self._send_all(tp, wave[tp], ends)) for tp in wave]
+                if positions:
+                    tasks.append(asyncio.ensure_future(self._producer.send_offsets_to_transaction(positions, group)))
+                    positions = {}
+                await asyncio.gather(*tasks)
+            if positions:
+                await self._producer.send_offsets_to_transaction(positions, group)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return ends
+
+    async def _send_all(
+        self,
+        tp: tuple[str, int],
+        records: Sequence[tuple[bytes | None, bytes | None]],
+        ends: dict[tuple[str, int], int],
+    ) -> None:
+        topic, partition = tp
+        batch = self._producer.create_batch()
+        sent: list[tuple[asyncio.Future[Any], int]] = []
+        for key, value in records:
+            if len(value or b"") + len(key or b"") > limits.RECORD_BYTES:
+                raise MessageSizeTooLargeError(f"a record of {len(value or b'')} bytes for {topic}")
+            if batch.append(timestamp=None, key=key, value=value) is None:
+                sent.append((await self._submit(batch, topic, partition), batch.record_count()))
+                batch = self._producer.create_batch()
+                batch.append(timestamp=None, key=key, value=value)
+        sent.append((await self._submit(batch, topic, partition), batch.record_count()))
+        for future, count in sent:
+            told = await future
+            if told.offset >= 0:  # a retry that the broker knows as a duplicate is answered without its offset
+                ends[tp] = told.offset + count
+
+    async def _submit(self, batch: Any, topic: str, partition: int) -> asyncio.Future[Any]:
+        batch.close()
+        future: asyncio.Future[Any] = await self._producer.send_batch(batch, topic, partition=partition)
+        return future
+
+    async def commit(self) -> None:
+        """Make everything sent visible."""
+        await self._producer.commit_transaction()
+        self._open = False
+
+    async def abandon(self) -> None:
+        """Abort what is open if the broker still listens, and let go of everything in bounded time."""
+        if self._open:
+            with contextlib.suppress(KafkaError, TimeoutError, AssertionError):
+                async with asyncio.timeout(_ABORT_S):
+                    await self._producer.abort_transaction()
+        with contextlib.suppress(KafkaError, TimeoutError, OSError):
+            async with asyncio.timeout(_CLOSE_S):
+                await self._close()
+
+    async def _close(self) -> None:
+        """End aiokafka's tasks: its own `stop` waits for sends that, without a broker, never end."""
+        producer, sender = self._producer, self._producer._sender
+        producer._closed = True  # else it complains when collected
+        sender._find_coordinator = _closed  # it loops for as long as there is no broker
+        producer._message_accumulator.fail_all(ProducerClosed())
+        task = sender.sender_task
+        if task is not None and not task.done():
+            task.cancel()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.gather(task, return_exceptions=True), _ABORT_S)
+        await producer.client.close()
+
+
+async def _closed(*_: object) -> int:
+    raise KafkaConnectionError("the producer is closed")
+
+
+def _waves(sends: Sends) -> Iterable[Sends]:
+    """The sends in parts of bounded size; the order within a partition is kept, records of one never overlap."""
+    wave: dict[tuple[str, int], Sequence[tuple[bytes | None, bytes | None]]] = {}
+    size = 0
+    for tp, records in sends.items():
+        if not records:
+            continue
+        grows = sum(len(value or b"") for _, value in records)
+        if wave and size + grows > _WAVE_BYTES:
+            yield wave
+            wave, size = {}, 0
+        wave[tp] = records
+        size += grows
+    if wave:
+        yield wave
