@@ -27,7 +27,7 @@ $(STAMP): requirements.lock pyproject.toml
 	else \
 	  test -x $(BIN)/pip || { echo '==> .venv: make it'; $(PYTHON) -m venv .venv; }; \
 	  echo "==> .venv: $$(grep -c '^[a-z].*==' requirements.lock) packages (about a minute)"; \
-	  $(BIN)/pip install --disable-pip-version-check --require-hashes -r requirements.lock | sed -unE 's/^Collecting /    /p; /^Success/p'; \
+	  $(BIN)/pip install --disable-pip-version-check --require-hashes -r requirements.lock | sed -unE 's/^Collecting /    /p'; \
 	  $(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .; \
 	fi
 	@touch $@

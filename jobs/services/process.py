@@ -100,10 +100,15 @@ def _boot() -> str:
 
 
 def _start_ticks(pid: int) -> int | None:
-    """When the process started, or None when there is none or only its remains wait to be reaped."""
+    """When the process started, or None when there is none or only its remains wait to be reaped.
+
+    A killed process is a zombie as soon as its first thread is, while others still hold its ports: it has ended when
+    that one is the last.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
+        threads = len(list(Path(f"/proc/{pid}/task").iterdir()))
     except (FileNotFoundError, ProcessLookupError):
         return None
     state, *rest = stat.rpartition(")")[2].split()  # the name before it may hold anything
-    return None if state in "ZX" else int(rest[18])
+    return None if state in "ZX" and threads <= 1 else int(rest[18])
