@@ -13,7 +13,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from jobs.services.control import ALL, Services
-from jobs.services.service import Name
+from jobs.services.service import Name, Report
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Kafka, Redis and Cassandra on this machine, without Docker."
@@ -71,12 +71,25 @@ def status(context: typer.Context) -> None:
         raise typer.Exit(1)
 
 
+def _in_plain_lines(console: Console) -> Report:
+    """Tells each step in a line; of many downloads only that there are some."""
+    told: set[str] = set()
+
+    def report(service: Name, what: str) -> None:
+        line = f"{service}: {what.partition(':')[0]}"
+        if line not in told:
+            console.print(line, markup=False)
+            told.add(line)
+
+    return report
+
+
 @contextmanager
 def _told(context: typer.Context) -> Iterator[Services]:
     """Services that tell what they do: a line each that moves on a terminal, plain lines elsewhere."""
     console = Console(highlight=False)
     if not console.is_terminal:
-        yield Services(context.obj, lambda service, what: console.print(f"{service}: {what}", markup=False))
+        yield Services(context.obj, _in_plain_lines(console))
         return
     columns = SpinnerColumn(finished_text="[green]✓[/]"), TextColumn("{task.fields[service]:<10}"), TimeElapsedColumn()
     with Progress(*columns, TextColumn("{task.description}"), console=console) as progress:
