@@ -86,6 +86,11 @@ class Settings(BaseSettings):
     cassandra_contact_points: Names = Field(
         default_factory=lambda known: (known["host"],), description="Cassandra nodes to ask first, by commas"
     )
+    cassandra_datacenter: str = Field("datacenter1", description="the Cassandra datacenter to work with")
+    cassandra_replication: Count = Field(1, description="copies of each row in a datacenter; for a new keyspace")
+    cassandra_consistency: Literal["ONE", "TWO", "QUORUM", "LOCAL_QUORUM", "ALL"] = Field(
+        "LOCAL_QUORUM", description="copies that must confirm a write and answer a read"
+    )
     keyspace: str = Field("linkcast", pattern=r"^[a-z][a-z0-9_]{0,47}$", description="Cassandra keyspace")
 
     view_port: Port = Field(18_080, description="first port of the web views; each worker takes the next free one")

@@ -54,5 +54,19 @@ CACHED_GROUPS: Final = 20_000  # groups a partition keeps in memory; the rest is
 CHORE_ROWS: Final = 256  # rows that one step of a long clean-up works off; messages go on between steps
 CHORE_PAGES: Final = 16  # pages of members it works off
 
+# Stores of history.
+HISTORY_BUCKET: Final = 4_096  # seqs in one partition of Cassandra; fixed at the birth of a cluster
+STORE_BATCH_ROWS: Final = 128  # rows of one partition written together
+STORE_BATCH_BYTES: Final = 128 * 1024  # and their bytes
+STORE_IN_FLIGHT: Final = 128  # writes that a worker has under way at Cassandra
+CACHE_ENTRIES: Final = 500  # newest messages of a channel in Redis, or a few more
+CACHE_IDLE_S: Final = 86_400  # a channel without a message for this long leaves Redis
+CACHE_WRITE_BYTES: Final = 1 << 20  # sent to Redis in one go
+
 # Views.
 PULL_MESSAGES: Final = 200  # messages in one answer
+VIEW_REQUEST_BYTES: Final = 16 * 1024  # a request's body
+VIEW_S: Final = 10.0  # a request that takes longer is given up
+TAIL_RECORDS: Final = 2_000  # records of `history` that a view reads for what is not stored yet
+TAIL_BYTES: Final = 8 << 20  # and their bytes
+TAIL_WAITING: Final = 32  # requests that wait for such a read; more are sent away

@@ -1,0 +1,293 @@
+"""Messages in Cassandra: written in batches of one partition each, read by seq.
+
+The driver has its own thread; its answers come back through the loop, no query holds a thread. A session whose hosts
+are all gone is thrown away and made anew: a restarted Cassandra is found again whatever the driver thinks of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from cassandra import ConsistencyLevel, InvalidRequest
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
+from cassandra.policies import DCAwareRoundRobinPolicy, FallthroughRetryPolicy, TokenAwarePolicy
+from cassandra.query import BatchStatement, BatchType, PreparedStatement, tuple_factory
+
+from streams.settings import Settings
+from streams.sinks import schema
+from streams.sinks.patience import AwayError
+from topics import limits
+from topics.codec import encode
+from topics.messages import Message
+
+log = logging.getLogger(__name__)
+
+_REQUEST_S: Final = 5.0
+_CONNECT_S: Final = 3.0
+_YIELD_EVERY: Final = 8  # statements bound before others get their turn on the loop
+_ROW_OVERHEAD: Final = 256  # a row's bytes besides its body, about
+
+
+class Refusal(NamedTuple):
+    """A message that Cassandra will never take.
+
+    Attributes:
+        at: index of it among those given.
+        detail: what it said.
+    """
+
+    at: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Messages of one partition that are written together: (index among those given, message)."""
+
+    messages: list[tuple[int, Message]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    cluster: Cluster
+    session: Session
+    insert: PreparedStatement
+    select: PreparedStatement
+
+
+class Writing:
+    """What of some messages is still to be written, and what was refused."""
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self.left = runs(messages)
+        self.refused: list[Refusal] = []
+
+
+class HistoryTable:
+    """The table of history. It connects on first use and whenever the connection was lost."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._connection: _Connection | None = None
+        self._connecting: asyncio.Task[_Connection] | None = None
+        self._in_flight = asyncio.Semaphore(limits.STORE_IN_FLIGHT)
+
+    async def write(self, writing: Writing) -> None:
+        """Write what is left.
+
+        Raises:
+            AwayError: some is still left; try again.
+        """
+        connection = await self._connected()
+        tasks: list[tuple[Run, asyncio.Task[list[Refusal]]]] = []
+        try:
+            for at, run in enumerate(writing.left):
+                await self._in_flight.acquire()
+                task = asyncio.create_task(self._write_run(connection, run))
+                task.add_done_callback(lambda _: self._in_flight.release())
+                tasks.append((run, task))
+                if at % _YIELD_EVERY == _YIELD_EVERY - 1:
+                    await asyncio.sleep(0)
+            if tasks:
+                await asyncio.wait([task for _, task in tasks])
+        except BaseException:
+            for _, task in tasks:
+                task.cancel()
+            raise
+        failed = [(run, error) for run, task in tasks if (error := task.exception()) is not None]
+        writing.refused += [refusal for _, task in tasks if task.exception() is None for refusal in task.result()]
+        writing.left = [run for run, _ in failed]
+        if failed:
+            raise failed[0][1]
+
+    async def read(self, app: str, group: str, channel: str, low: int, high: int) -> dict[int, bytes]:
+        """Those of a channel's messages from `low` up to `high` that are here, encoded as they travel.
+
+        Raises:
+            AwayError: Cassandra does not answer.
+        """
+        connection = await self._connected()
+        buckets = range(schema.bucket_of(low), schema.bucket_of(high) + 1)
+        asked = ((app, group, channel, bucket, low, high) for bucket in buckets)
+        found = await asyncio.gather(*(self._ask(connection, connection.select.bind(values)) for values in asked))
+        return {row[3]: _encoded(row) for rows in found for row in rows}
+
+    async def close(self) -> None:
+        """Disconnect."""
+        if self._connecting is not None:
+            with contextlib.suppress(AwayError):
+                await self._connecting
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await asyncio.to_thread(connection.cluster.shutdown)
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    async def _write_run(self, connection: _Connection, run: Run) -> list[Refusal]:
+        """Write a run; where it is refused, row by row, to find the bad one."""
+        try:
+            await self._ask(connection, _statement(connection.insert, run))
+        except (InvalidRequest, TypeError, ValueError, OverflowError) as error:
+            if len(run.messages) == 1:
+                return await self._write_again(connection, run, error)
+            alone = [await self._write_run(connection, Run([message])) for message in run.messages]
+            return [refusal for refusals in alone for refusal in refusals]
+        return []
+
+    async def _write_again(self, connection: _Connection, run: Run, error: Exception) -> list[Refusal]:
+        """A row is only given up if the table is there: it may have been dropped, or be another's by that name."""
+        if not isinstance(error, InvalidRequest):
+            return [Refusal(run.messages[0][0], f"{type(error).__name__}: {error}")]
+        for statement in schema.create(self._settings.keyspace, self._settings.cassandra_replication):
+            await self._ask(connection, statement)
+        try:
+            await self._ask(connection, _statement(connection.insert, run))
+        except InvalidRequest as again:
+            return [Refusal(run.messages[0][0], str(again))]
+        return []
+
+    async def _ask(self, connection: _Connection, statement: Any) -> list[tuple[Any, ...]]:  # Any: the driver's
+        """One request's rows.
+
+        Raises:
+            AwayError: the same may succeed later.
+            InvalidRequest: it never will.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[tuple[Any, ...]] | None] = loop.create_future()
+
+        def settle(rows: list[tuple[Any, ...]] | None, error: Exception | None) -> None:
+            if answer.done():  # its waiter was cancelled
+                return
+            if error is None:
+                answer.set_result(rows)
+            else:
+                answer.set_exception(error)
+
+        def tell(rows: list[tuple[Any, ...]] | None, error: Exception | None = None) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended before its answer
+                loop.call_soon_threadsafe(settle, rows, error)
+
+        try:
+            request = connection.session.execute_async(statement)
+            request.add_callbacks(tell, lambda error: tell(None, error))
+            return await answer or []
+        except InvalidRequest:
+            raise
+        except NoHostAvailable as error:
+            self._drop(connection)
+            raise AwayError("cassandra", _brief(error)) from error
+        except Exception as error:  # whatever the driver or the node met: a time-out, a lost connection, overload
+            raise AwayError("cassandra", _brief(error)) from error
+
+    # -- connecting --------------------------------------------------------------------------------------------------
+
+    async def _connected(self) -> _Connection:
+        if self._connection is not None:
+            return self._connection
+        if self._connecting is None:
+            self._connecting = asyncio.create_task(self._connect())
+            self._connecting.add_done_callback(lambda task: task.cancelled() or task.exception())  # seen, if by no one
+        return await asyncio.shield(self._connecting)
+
+    async def _connect(self) -> _Connection:
+        try:
+            self._connection = await asyncio.to_thread(_open, self._settings)
+        except Exception as error:
+            raise AwayError("cassandra", _brief(error)) from error
+        else:
+            return self._connection
+        finally:
+            self._connecting = None
+
+    def _drop(self, connection: _Connection) -> None:
+        """All hosts are gone: the next use connects anew."""
+        if self._connection is connection:
+            self._connection = None
+            asyncio.get_running_loop().run_in_executor(None, connection.cluster.shutdown)
+
+
+def _open(settings: Settings) -> _Connection:
+    """Connects, makes the table if need be, prepares. Blocks."""
+    profile = ExecutionProfile(
+        load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy(settings.cassandra_datacenter)),
+        retry_policy=FallthroughRetryPolicy(),  # whoever asks knows better whether to ask again
+        consistency_level=ConsistencyLevel.name_to_value[settings.cassandra_consistency],
+        request_timeout=_REQUEST_S,
+        row_factory=tuple_factory,
+    )
+    cluster = Cluster(
+        settings.cassandra_contact_points,
+        port=settings.cassandra_port,
+        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+        protocol_version=5,
+        compression=False,
+        connect_timeout=_CONNECT_S,
+        control_connection_timeout=_CONNECT_S,
+    )
+    try:
+        session = cluster.connect()
+        for statement in schema.create(settings.keyspace, settings.cassandra_replication):
+            session.execute(statement)
+        insert = session.prepare(schema.insert(settings.keyspace))
+        select = session.prepare(schema.select(settings.keyspace))
+    except BaseException:
+        cluster.shutdown()
+        raise
+    return _Connection(cluster, session, insert, select)
+
+
+def _statement(insert: PreparedStatement, run: Run) -> Any:  # Any: the driver's
+    if len(run.messages) == 1:
+        return insert.bind(_values(run.messages[0][1]))
+    batch = BatchStatement(BatchType.UNLOGGED)
+    for _, message in run.messages:
+        batch.add(insert, _values(message))
+    return batch
+
+
+def _values(m: Message) -> tuple[object, ...]:
+    return (
+        *(m.app, m.group, m.channel, m.seq, m.prev, m.counter, m.version, m.map, m.sender, m.device),
+        *(m.client_id, m.at, bytes(m.body), m.kind, m.audience, m.audience_version),
+        schema.bucket_of(m.seq),
+        m.counter,
+    )
+
+
+def _encoded(row: tuple[Any, ...]) -> bytes:
+    app, group, channel, seq, prev, counter, version, map_, sender, device, client_id, at, body, *rest = row
+    return encode(
+        Message(
+            *(app, group, channel, seq, prev, counter, version, map_, sender, device, client_id, at),
+            msgspec.Raw(body),
+            *rest,
+        )
+    )
+
+
+def runs(messages: Iterable[Message]) -> list[Run]:
+    """Messages by partition, in order, cut at STORE_BATCH_ROWS and STORE_BATCH_BYTES."""
+    made: list[Run] = []
+    open_: dict[tuple[str, str, str, int], tuple[Run, int]] = {}
+    for index, message in enumerate(messages):
+        key = message.app, message.group, message.channel, schema.bucket_of(message.seq)
+        size = len(bytes(message.body)) + _ROW_OVERHEAD
+        run, held = open_.get(key, (None, 0))
+        if run is None or len(run.messages) == limits.STORE_BATCH_ROWS or held + size > limits.STORE_BATCH_BYTES:
+            run, held = Run([]), 0
+            made.append(run)
+        run.messages.append((index, message))
+        open_[key] = run, held + size
+    return made
+
+
+def _brief(error: Exception) -> str:
+    """One line of what happened."""
+    return f"{type(error).__name__}: {error}".splitlines()[0][:200]

@@ -1,0 +1,66 @@
+"""What the sinks role does outside of Kafka: each batch into both stores, side by side, before its transaction.
+
+A store that is away is waited for; until then the batch's lane stands still with a reason, takes no more than its
+bounded queue holds, and goes on where it stood. What Cassandra will never take goes to `rejects` with this batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+from streams.rejects import reject
+from streams.sinks.cassandra import HistoryTable, Writing
+from streams.sinks.core import Keep
+from streams.sinks.patience import patiently
+from streams.sinks.redis import RecentCache
+from tables.batch import Outputs, Record
+
+
+class StoreEffects:
+    """The lanes' `store_effects`. Made once a worker; closes the stores at its end."""
+
+    def __init__(self, table: HistoryTable, cache: RecentCache) -> None:
+        self.stored = 0  #: messages stored since the worker began
+        self._table = table
+        self._cache = cache
+        self._waits: dict[int, dict[str, str]] = {}
+
+    async def __aenter__(self) -> Self:
+        """Connects to nothing yet: a worker may begin while its stores are away."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Disconnects."""
+        await asyncio.gather(self._table.close(), self._cache.close())
+
+    async def __call__(self, outputs: Outputs, records: Sequence[Record]) -> None:
+        """Store what a batch brings; returns when it is there, however long that takes."""
+        if not isinstance(outputs, Keep) or not outputs.entries:
+            return
+        writing = Writing([entry.message for entry in outputs.entries])
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._patiently(outputs, "cassandra", lambda: self._table.write(writing)))
+            both.create_task(self._patiently(outputs, "redis", lambda: self._cache.write(outputs.entries)))
+        for index, detail in {outputs.entries[at].record: detail for at, detail in writing.refused}.items():
+            reject(outputs, outputs.partition, records[index], "handler_failed", f"cassandra: {detail}")
+        self.stored += len(outputs.entries) - len(writing.refused)
+
+    def paused_for(self, partition: int) -> str | None:
+        """Which stores a partition waits for and why; None if it does not wait."""
+        return "; ".join(self._waits.get(partition, {}).values()) or None
+
+    async def _patiently(self, outputs: Keep, store: str, attempt: Callable[[], Awaitable[None]]) -> None:
+        waits = self._waits.setdefault(outputs.partition, {})
+
+        def tell(reason: str | None) -> None:
+            if reason is None:
+                waits.pop(store, None)
+            else:
+                waits[store] = reason
+
+        await patiently(attempt, tell)
