@@ -1,0 +1,232 @@
+"""What a gateway reads from Kafka, as the contract describes it. Written by hand: nothing of the pipeline is shared.
+
+Only what a gateway reads is typed; what it writes is plain JSON made in `link`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Annotated, Final, NamedTuple
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+#: The schema version known here; a record of a later one would be misread.
+Version = Annotated[int, Meta(ge=1, le=1)]
+
+
+class Group(NamedTuple):
+    """Names a group: ids are unique inside their app only."""
+
+    app: str
+    name: str
+
+
+class _Wire(Struct, tag_field="t", gc=False):
+    """Base of what is read; fields not named here are ignored."""
+
+
+class Message(
+    _Wire,
+    tag="m",
+    rename={
+        "app": "a",
+        "group": "g",
+        "channel": "c",
+        "seq": "s",
+        "prev": "p",
+        "sender": "f",
+        "device": "d",
+        "client_id": "i",
+        "kind": "k",
+        "body": "b",
+        "audience": "au",
+    },
+):
+    """An accepted message; on the wire its fields have the short names."""
+
+    app: str
+    group: str
+    channel: str
+    seq: int
+    prev: int
+    sender: str
+    device: str
+    client_id: str
+    at: int
+    body: Raw
+    kind: str = "text"
+    audience: int = 0
+
+
+class Bound(_Wire, tag="bound"):
+    """Sessions listen to a group from here on."""
+
+    app: str
+    group: str
+    ordinals: list[int]
+    slots: list[int]
+    heads: list[tuple[str, int]] = []
+
+
+class Unbound(_Wire, tag="unbound"):
+    """Sessions listen to a group no more."""
+
+    app: str
+    group: str
+    ordinals: list[int]
+    slots: list[int]
+
+
+class Signal(_Wire, tag="signal"):
+    """For those online only."""
+
+    app: str
+    group: str
+    channel: str
+    sender: str
+    body: Raw
+    kind: str = "custom"
+    audience: int = 0
+
+
+class Head(_Wire, tag="head"):
+    """A channel went quiet at `seq`."""
+
+    app: str
+    group: str
+    channel: str
+    seq: int
+
+
+class Accepted(_Wire, tag="accepted"):
+    """A send has its seq."""
+
+    app: str
+    group: str
+    channel: str
+    client_id: str
+    seq: int
+    at: int
+    again: bool = False
+    slot: int | None = None
+
+
+class Refused(_Wire, tag="refused"):
+    """A send or a command changed nothing."""
+
+    code: str
+    app: str | None = None
+    group: str | None = None
+    client_id: str | None = None
+    request: str | None = None
+    limit: int | None = None
+    slot: int | None = None
+
+
+class Applied(_Wire, tag="applied"):
+    """A command was applied."""
+
+    app: str
+    group: str
+    version: int
+    changed: int
+    request: str | None = None
+    slot: int | None = None
+
+
+class Registered(_Wire, tag="registered"):
+    """A link has an epoch and a partition of `deliveries`."""
+
+    link: str
+    epoch: int
+    partition: int
+    partitions: int
+
+
+Answer = Accepted | Refused | Applied
+Entry = Message | Bound | Unbound | Signal | Head | Accepted | Refused | Applied
+
+
+class Lot(_Wire, tag="lot"):
+    """What one source has for one link at one time."""
+
+    link: str
+    epoch: int
+    source: int
+    number: int
+    entries: list[Entry]
+    reset: bool = False
+    v: Version = 1
+
+
+class Void(_Wire, tag="void"):
+    """Every registration of `link` up to `epoch` is dead."""
+
+    link: str
+    epoch: int
+    v: Version = 1
+
+
+class AnswerTo(Struct, gc=False):
+    """One answer on `answers` and who waits for it."""
+
+    requester: str
+    answer: Accepted | Refused | Applied | Registered
+
+
+class AnswerLot(_Wire, tag="answers"):
+    """A record of `answers`."""
+
+    entries: list[AnswerTo]
+    v: Version = 1
+
+
+class _RawLot(_Wire, tag="lot"):
+    """A lot whose entries are looked at one by one."""
+
+    link: str
+    epoch: int
+    source: int
+    number: int
+    entries: list[Raw]
+    reset: bool = False
+    v: Version = 1
+
+
+_lot_or_void: Final = msgspec.json.Decoder(Lot | Void)
+_raw_lot: Final = msgspec.json.Decoder(_RawLot)
+_entry: Final = msgspec.json.Decoder(Entry)
+_answers: Final = msgspec.json.Decoder(AnswerLot)
+encode: Final = msgspec.json.Encoder().encode
+
+
+def delivery(value: bytes) -> Lot | Void | None:
+    """The record of `deliveries` in `value`; None for one not known here.
+
+    A lot with an entry of a kind that came later than this gateway keeps its other entries.
+    """
+    with contextlib.suppress(msgspec.DecodeError):
+        understood: Lot | Void = _lot_or_void.decode(value)
+        return understood
+    try:
+        raw = _raw_lot.decode(value)
+    except msgspec.DecodeError:
+        return None
+    known = [entry for item in raw.entries if (entry := _known(item)) is not None]
+    return Lot(raw.link, raw.epoch, raw.source, raw.number, known, raw.reset)
+
+
+def answers(value: bytes) -> list[AnswerTo]:
+    """The answers in a record of `answers`."""
+    try:
+        return _answers.decode(value).entries
+    except msgspec.DecodeError:
+        return []
+
+
+def _known(item: Raw) -> Entry | None:
+    with contextlib.suppress(msgspec.DecodeError):
+        entry: Entry = _entry.decode(item)
+        return entry
+    return None
