@@ -199,16 +199,17 @@ class RoleApp(faust.App):
 
     async def _open_lanes(self, assigned: set[TP], generation: int) -> None:
         try:
-            self._check_counts()
+            await self._check_counts()
             await self.lanes.open(assigned, generation)
         except Exception as error:  # noqa: BLE001 - the worker ends with it
             self.fail(error)
 
-    def _check_counts(self) -> None:
-        for topic in {topic for kind in self.kinds for topic in kind.inputs}:
-            found, wanted = self.consumer.topic_partitions(topic.name), self._count(topic)
-            if found != wanted:
-                raise PartitionCountError(f"{topic.name} has {found} partitions, the cluster was born with {wanted}")
+    async def _check_counts(self) -> None:
+        wanted = {topic.name: self._count(topic) for kind in self.kinds for topic in kind.inputs}
+        found = await self.thread.run(self.thread.counts(wanted))
+        for topic, count in wanted.items():
+            if found[topic] != count:
+                raise PartitionCountError(f"{topic} has {found[topic]} partitions, the cluster was born with {count}")
 
     async def on_stop(self) -> None:
         """Drain: lanes finish their commits before the group learns that this worker leaves."""

@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import Final, Protocol
 
 import msgspec
-from rocksdict import AccessType, BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, ReadOptions, WriteBatch
+from rocksdict import (
+    AccessType,
+    BlockBasedOptions,
+    Cache,
+    ColumnFamily,
+    DBCompressionType,
+    Options,
+    Rdict,
+    ReadOptions,
+    WriteBatch,
+)
 
 from tables.rows import Changes, Store
 from topics import catalog
@@ -143,19 +153,23 @@ class RocksStore:
         try:
             self._db = Rdict(str(folder), _options(), column_families=families, access_type=AccessType.read_write())
         except Exception as error:
-            if "lock file" in str(error).lower():
-                raise StoreInUseError(f"{folder} is open in another process") from error
+            if "/LOCK: " in str(error):
+                raise StoreInUseError(f"{folder} is open elsewhere: {error}") from error
             raise StoreError(f"{folder} cannot be opened: {error}") from error
-        self._meta = self._db.get_column_family_handle(_META_FAMILY)
-        self._state = self._read_state()
+        self._meta: ColumnFamily | None = self._db.get_column_family_handle(_META_FAMILY)
+        try:
+            self._state = self._read_state()
+        except Exception as error:
+            self.close()
+            raise StoreError(f"its state cannot be read: {error}") from error
 
     def _read_state(self) -> State | None:
+        family = self._db.get_column_family(_META_FAMILY)
         try:
-            raw = self._db.get_column_family(_META_FAMILY).get(_META_KEY)
-            return None if raw is None else msgspec.json.decode(raw, type=State)
-        except Exception as error:
-            self._db.close()
-            raise StoreError(f"its state cannot be read: {error}") from error
+            raw = family.get(_META_KEY)
+        finally:
+            family.close()
+        return None if raw is None else msgspec.json.decode(raw, type=State)
 
     @property
     def state(self) -> State | None:
@@ -214,7 +228,8 @@ class RocksStore:
         self._state = state
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Let go of the files; a handle that is still held would keep them locked."""
+        self._meta = None
         self._db.close()
 
 

@@ -130,6 +130,11 @@ class BatchThread(driver.AIOKafkaConsumerThread):
             found |= await consumer.beginning_offsets(fresh)
         return {TP(*tp): cast("int", offset) for tp, offset in found.items()}
 
+    async def counts(self, topics: Iterable[str]) -> dict[str, int]:
+        """How many partitions each topic has."""
+        client = self._ensure_consumer()._client
+        return {topic: len(await client._wait_on_metadata(topic)) for topic in topics}
+
     async def start_at(self, offsets: Mapping[TP, int], opening: int) -> None:
         """Seek and let be fetched; no await between, so nothing fetched before can pass as this opening's."""
         consumer = self._ensure_consumer()

@@ -1,0 +1,135 @@
+"""A worker process with counting cores that tells what it does on its output and can end, or freeze, at a chosen step.
+
+Run: python -m tests.pipeline.counting_worker '<json of Options>'
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from streams.batches.lane import Applied, Lane, LaneKind
+from streams.batches.role import RoleApp, RoleConfig, run_worker
+from tables.rows import Rows
+from tests.pipeline.counting import CountingCore, topic
+
+_TELL_S = 0.05
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the process behaves.
+
+    Attributes:
+        run: leads the names of its topics and groups.
+        bootstrap: the broker.
+        folder: its lasting folder.
+        partitions: how many partitions its topics have.
+        point: the step at which it ends or freezes; None for never.
+        after: how often it passes that step before.
+        freeze: freezes there instead of ending.
+        tick_ms: how often its cores tick; None for never.
+    """
+
+    run: str
+    bootstrap: str
+    folder: str
+    partitions: int
+    point: str | None = None
+    after: int = 2
+    freeze: bool = False
+    tick_ms: int | None = None
+    inputs: list[str] = field(default_factory=lambda: ["a", "b"])
+
+
+def tell(**what: Any) -> None:
+    print(json.dumps(what), flush=True)  # noqa: T201 - the parent reads it
+
+
+class StoppingLane(Lane):
+    """Passes its steps to `passing`."""
+
+    options: Options
+    passed = 0
+
+    def passing(self, step: str) -> None:
+        if self.options.point != step:
+            return
+        StoppingLane.passed += 1
+        if StoppingLane.passed == self.options.after + 1:
+            tell(at=step, lane=repr(self))
+            os.kill(os.getpid(), signal.SIGSTOP if self.options.freeze else signal.SIGKILL)
+
+    async def _send(self, applied: Applied) -> dict[tuple[str, int], int]:
+        self.passing("before the send")
+        return await super()._send(applied)
+
+    async def _end(self) -> None:
+        self.passing("before the commit")
+        await super()._end()
+        self.passing("after the commit")
+
+
+def kind(options: Options) -> LaneKind:
+    def make(rows: Rows, partition: int) -> CountingCore:
+        return CountingCore(rows, partition, f"{options.run}-out", f"{options.run}-rejects", options.tick_ms)
+
+    inputs = tuple(topic(f"{options.run}-{name}") for name in options.inputs)
+    return LaneKind("count", inputs, topic(f"{options.run}-changelog", compacted=True), make)
+
+
+def status(app: RoleApp) -> dict[str, Any]:
+    return {
+        "lanes": {repr(lane): lane.state for lane in app.lanes},
+        "records": sum(lane.counters.records for lane in app.lanes),
+        "openings": sum(lane.counters.openings for lane in app.lanes),
+        "aborts": sum(lane.counters.aborts for lane in app.lanes),
+        "rebalances": app.lanes.rebalances,
+        "rebalance_s": app.rebalance_s,
+        "opening_s": max((lane.counters.opening_s for lane in app.lanes), default=0.0),
+    }
+
+
+async def tell_status(app: RoleApp) -> None:
+    while True:
+        tell(status=status(app))
+        await asyncio.sleep(_TELL_S)
+
+
+async def main(options: Options) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    tasks: list[asyncio.Task[None]] = []
+    StoppingLane.options = options
+    config = RoleConfig(
+        cluster=options.run,
+        role="test",
+        bootstrap=options.bootstrap,
+        partitions=options.partitions,
+        links=1,
+        folder=Path(options.folder),
+    )
+    await run_worker(
+        config,
+        [kind(options)],
+        stop=stop,
+        started=lambda app: tasks.append(asyncio.create_task(tell_status(app))),
+        lane_class=StoppingLane,
+    )
+    tell(stopped=True)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    uvloop.install()
+    asyncio.run(main(Options(**json.loads(sys.argv[1]))))

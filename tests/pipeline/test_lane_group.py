@@ -1,0 +1,63 @@
+"""Workers come and go; partitions move with all their topics, and nothing but time is lost."""
+
+from __future__ import annotations
+
+import signal
+from itertools import pairwise
+from pathlib import Path
+
+from jobs.services import Services
+from tests.pipeline.pipe import Pipe, until
+
+
+async def test_a_worker_joins_and_leaves_under_load(services: Services, tmp_path: Path) -> None:
+    async with Pipe(services.settings.kafka_bootstrap, tmp_path, 4) as pipe:
+        async with pipe.feeding():
+            first = await pipe.worker()
+            await first.serves(4)
+            second = await pipe.worker()
+            await until(lambda: len(first.serving) == len(second.serving) == 2, 30, "two lanes each")
+            assert not first.serving & second.serving
+            moved_s = max(first.status["rebalance_s"], second.status["rebalance_s"])
+            second.signal(signal.SIGTERM)
+            assert await second.ends() == 0
+            assert second.stopped
+            await first.serves(4)
+        await pipe.all_arrives()
+        assert moved_s < 5
+        assert first.status["aborts"] == 0
+
+
+async def test_poison_hurts_only_itself(services: Services, tmp_path: Path) -> None:
+    async with Pipe(services.settings.kafka_bootstrap, tmp_path, 2) as pipe:
+        await pipe.worker()
+        await pipe.feed(50, poison=10)
+        await pipe.all_arrives()
+        bad = {(f"{pipe.run}-{name}", place) for name in "ab" for place in range(0, 50, 10)}
+        await until(lambda: len(pipe.rejects) == 2 * len(bad), 10, "every poison record once a partition")
+        assert {(told["topic"], told["offset"]) for told in pipe.rejects} == bad
+        assert all(told["why"].startswith("ValueError: poison") for told in pipe.rejects)
+
+
+async def test_ticks_come_while_nothing_else_does(services: Services, tmp_path: Path) -> None:
+    async with Pipe(services.settings.kafka_bootstrap, tmp_path, 1) as pipe:
+        await pipe.worker(tick_ms=200)
+        await pipe.feed(1)
+        await until(lambda: sum(value.endswith(b"tick") for value in pipe.out[0]) >= 5, 20, "ticks")
+        times = [int(value.split()[0]) for value in pipe.out[0] if value.endswith(b"tick")]
+        assert all(200 <= after - before < 1_000 for before, after in pairwise(times))
+
+
+async def test_a_broker_that_was_away_is_no_reason_to_restart(services: Services, tmp_path: Path) -> None:
+    async with Pipe(services.settings.kafka_bootstrap, tmp_path, 2) as pipe:
+        worker = await pipe.worker()
+        await worker.serves(2)
+        await pipe.feed(20)
+        services.kill("kafka")
+        feeding = pipe.feeding()
+        async with feeding:
+            await until(lambda: worker.process.returncode is not None or not worker.serving, 30, "the lanes notice")
+            services.start("kafka")
+            await worker.serves(2, 60)
+        await pipe.all_arrives()
+        assert worker.process.returncode is None

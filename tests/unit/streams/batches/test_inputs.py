@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.batches.inputs import Fetched, HoleError, Inputs
+from topics import limits
+
+TOPICS = ("relations", "messages", "resync")
+
+
+@dataclass(frozen=True)
+class Raw:
+    offset: int
+    timestamp: int
+    key: bytes | None = None
+    value: bytes | None = b"v"
+
+
+def lot(*records: Raw, since: int = 0, position: int | None = None, end: int | None = None) -> Fetched:
+    after = records[-1].offset + 1 if records else since
+    position = after if position is None else position
+    return Fetched(1, records, since, position, position if end is None else end)
+
+
+def inputs(*topics: str) -> Inputs:
+    return Inputs(dict.fromkeys(topics, 0))
+
+
+def taken(merge: Inputs, **bounds: int) -> list[tuple[str, int]]:
+    return [(record.topic, record.offset) for record in merge.take(**bounds).records]
+
+
+logs = st.fixed_dictionaries({topic: st.lists(st.integers(0, 20), max_size=12) for topic in TOPICS})
+
+
+@given(logs, st.data())
+def test_whatever_the_fetches_the_order_is_that_of_append_time(logs: dict[str, list[int]], data: st.DataObject) -> None:
+    """Fetched in any portions and taken in any batches, records come out as one stable sort would give them."""
+    logs = {topic: sorted(times) for topic, times in logs.items()}
+    merge, position = inputs(*TOPICS), dict.fromkeys(TOPICS, 0)
+    out: list[tuple[str, int]] = []
+    while len(out) < sum(map(len, logs.values())):
+        topic = data.draw(st.sampled_from(TOPICS))
+        start, times = position[topic], logs[topic]
+        stop = data.draw(st.integers(start, len(times)))
+        records = [Raw(offset, times[offset]) for offset in range(start, stop)]
+        merge.offer(topic, lot(*records, since=start, position=stop, end=len(times)))
+        position[topic] = stop
+        out += taken(merge, max_records=data.draw(st.integers(1, 4)))
+    oracle = [
+        (topic, offset)
+        for _, _, offset, topic in sorted(
+            (at, TOPICS.index(topic), offset, topic) for topic, times in logs.items() for offset, at in enumerate(times)
+        )
+    ]
+    assert out == oracle
+
+
+def test_a_record_waits_for_a_topic_that_is_not_at_its_end() -> None:
+    merge = inputs("a", "b")
+    merge.offer("a", lot(Raw(0, 10)))
+    assert not merge.ready
+    merge.offer("b", lot(since=0, position=0, end=5))
+    assert not merge.ready
+    merge.offer("b", lot(Raw(4, 9), since=0, position=5))
+    assert taken(merge) == [("b", 4), ("a", 0)]
+
+
+def test_a_topic_that_never_had_a_record_holds_nobody_up() -> None:
+    merge = inputs("a", "b")
+    merge.offer("b", lot())
+    merge.offer("a", lot(Raw(0, 10)))
+    assert taken(merge) == [("a", 0)]
+
+
+def test_a_log_that_ends_in_markers_holds_nobody_up() -> None:
+    """Offsets 3 to 6 are an aborted transaction and its marker: no record will ever come of them."""
+    merge = inputs("a", "b")
+    merge.offer("a", lot(Raw(0, 10)))
+    merge.offer("b", lot(Raw(2, 5), since=0, position=3, end=7))
+    assert taken(merge) == [("b", 2)]
+    merge.offer("b", lot(since=3, position=7, end=7))
+    assert taken(merge) == [("a", 0)]
+
+
+def test_offsets_go_past_markers_only_when_nothing_is_left_buffered() -> None:
+    merge = inputs("a")
+    merge.offer("a", lot(Raw(0, 1), Raw(1, 2), position=5))
+    assert merge.take(max_records=1).offsets == {"a": 1}
+    assert merge.take().offsets == {"a": 5}
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 400)), min_size=1, max_size=60),
+    st.integers(1, 10),
+    st.integers(1, 1000),
+)
+def test_a_batch_keeps_its_bounds_unless_one_record_alone_exceeds_them(
+    sizes: list[tuple[str, int]], max_records: int, max_bytes: int
+) -> None:
+    merge = inputs("a", "b")
+    for topic in "ab":
+        records = [Raw(at, at, value=b"x" * size) for at, (name, size) in enumerate(sizes) if name == topic]
+        merge.offer(topic, lot(*records))
+    out: list[int] = []
+    while merge.ready:
+        batch = merge.take(max_records, max_bytes)
+        assert 1 <= len(batch.records) <= max_records
+        assert len(batch.records) == 1 or sum(len(record.value) for record in batch.records) <= max_bytes
+        out += [record.at_ms for record in batch.records]
+    assert out == list(range(len(sizes)))
+
+
+def test_a_full_topic_waits_for_room_and_never_for_another_topic() -> None:
+    merge = inputs("a", "b")
+    share = limits.QUEUE_RECORDS // 2
+    merge.offer("a", lot(*(Raw(n, n) for n in range(share))))
+    assert not merge.has_room("a")
+    assert merge.has_room("b")
+    merge.offer("b", lot())
+    while not merge.has_room("a"):
+        assert merge.take().records
+
+
+def test_large_records_fill_a_share_by_their_bytes() -> None:
+    merge = inputs("a")
+    merge.offer("a", lot(Raw(0, 0, value=bytes(limits.QUEUE_BYTES // 2)), Raw(1, 1)))
+    assert not merge.has_room("a")
+
+
+def test_a_lost_lot_is_noticed_with_the_next_one() -> None:
+    merge = inputs("a")
+    merge.offer("a", lot(Raw(0, 0)))
+    with pytest.raises(HoleError):
+        merge.offer("a", lot(Raw(7, 9), since=6))
+
+
+def test_idle_is_at_the_end_of_all_with_nothing_buffered() -> None:
+    merge = inputs("a", "b")
+    assert not merge.idle
+    merge.offer("a", lot(Raw(0, 0)))
+    merge.offer("b", lot())
+    assert not merge.idle
+    merge.take()
+    assert merge.idle
+
+
+def test_lag_counts_what_is_buffered_and_what_is_not_fetched() -> None:
+    merge = inputs("a")
+    merge.offer("a", lot(Raw(3, 0), Raw(4, 0), position=5, end=9))
+    assert merge.lag() == {"a": 6}
+    merge.take(max_records=1)
+    assert merge.lag() == {"a": 5}
+
+
+def test_a_record_without_a_value_is_an_empty_one() -> None:
+    merge = inputs("a")
+    merge.offer("a", lot(Raw(0, 0, key=b"k", value=None)))
+    assert merge.take().records[0].value == b""

@@ -1,0 +1,453 @@
+"""A lane between fakes of the consumer and the producer: what it applies, refuses, repeats and answers."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import pytest
+from aiokafka.errors import KafkaConnectionError, ProducerFenced
+
+import tables.batch
+from streams.batches import lane as lane_module
+from streams.batches.inputs import Fetched
+from streams.batches.lane import CoreBugError, Edges, FencedError, Lane, LaneKind, UnavailableError
+from streams.batches.producer import Sends
+from streams.batches.rejects import RejectShareError
+from streams.batches.store import MemoryStore, Origin, State
+from tables.batch import Outputs, Record
+from tables.rows import Rows
+from topics.catalog import Count, Topic
+
+IN = Topic("in", Count.PARTITIONS, "any", 1, ("tests",), ("tests",))
+LOG = Topic("log", Count.PARTITIONS, "row", None, ("tests",), ("tests",))
+
+
+@dataclass(frozen=True)
+class Raw:
+    offset: int
+    timestamp: int
+    value: bytes
+    key: bytes | None = None
+
+
+Ends = dict[tuple[str, int], int]
+
+
+class Core:
+    """Counts into a row and sends what it counts; raises and ticks when told to."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.applying = -1
+        self.rows = rows
+        self.due: int | None = None
+
+    @property
+    def count(self) -> int:
+        return int(self.rows.get(b"count") or 0)
+
+    def apply(self, records: Sequence[Record], now_ms: int) -> Outputs:
+        outputs = Outputs()
+        if not records:
+            self.due = None
+            outputs.send("out", 0, None, b"tick %d" % now_ms)
+        for place, record in enumerate(records):
+            self.applying = place
+            if record.value == b"hopeless":
+                raise RuntimeError(record.value)
+            if record.poison or record.value == b"bad":
+                outputs.rejected += 1
+                outputs.send("rejects", 0, None, (record.poison or "bad").encode())
+                continue
+            self.rows.put(b"count", b"%d" % (self.count + 1))
+            if record.value == b"poison":
+                raise ValueError("so bad")
+            if record.value.startswith(b"due "):
+                self.due = int(record.value[4:])
+            if record.value == b"no tick":
+                self.applying = len(records)
+                raise ValueError("outside")
+            outputs.send("out", 0, record.key, record.value)
+        return outputs
+
+    def due_ms(self) -> int | None:
+        return self.due
+
+
+class Producer:
+    """Commits into a list; fails as often as told."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def start(self) -> None:
+        self.world.steps.append("start")
+
+    async def send(
+        self, sends: Sends, offsets: Mapping[tuple[str, int], int], group: str
+    ) -> dict[tuple[str, int], int]:
+        assert group == "group"
+        await self.world.gate.wait()
+        if self.world.errors:
+            raise self.world.errors.pop(0)
+        self.sends, self.offsets = sends, offsets
+        return {tp: 10 * len(self.world.sent) + len(records) for tp, records in sends.items()}
+
+    async def commit(self) -> None:
+        self.world.sent.append(self.sends)
+        for offset in self.offsets.values():
+            self.world.offset = offset
+
+    async def abandon(self) -> None:
+        self.world.steps.append("abandon")
+
+
+class World:
+    """What is outside of the lane: a broker's memory, a consumer, a clock."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.errors: list[Exception] = []
+        self.sent: list[Sends] = []
+        self.offset = 0
+        self.steps: list[str] = []
+        self.crashed: list[Exception] = []
+        self.generation = 1
+        self.heartbeat_at = 1e12
+        self.opening = 0
+        self.now = 1_000.0
+        self.fed = {0: 0}
+        self.stores: list[MemoryStore] = []
+
+    async def committed(self, topics: Sequence[str]) -> dict[str, int]:
+        self.steps.append("offsets")
+        return dict.fromkeys(topics, self.offset)
+
+    async def start_at(self, offsets: Mapping[str, int], opening: int) -> None:
+        self.steps.append("seek")
+        self.opening = opening
+        self.fed = {opening: offsets["in"]}
+
+    async def stop(self, *_: object) -> None:
+        self.steps.append("stop")
+
+    def tell(self, *_: object) -> None:
+        pass
+
+    async def open_store(self) -> MemoryStore:
+        self.steps.append("recover")
+        store = MemoryStore()
+        rows: dict[bytes, bytes | None] = {}
+        for sends in self.sent:
+            rows.update({key or b"": value for key, value in sends.get(("log", 0), ())})
+        store.write(rows, State(Origin("id", 1), 0, 0, 0))
+        self.stores.append(store)
+        return store
+
+    @property
+    def out(self) -> list[bytes | None]:
+        return [value for sends in self.sent for _, value in sends.get(("out", 0), ())]
+
+    @property
+    def rejects(self) -> list[bytes | None]:
+        return [value for sends in self.sent for _, value in sends.get(("rejects", 0), ())]
+
+
+def make_lane(world: World, effects: Callable[[Outputs, Sequence[Record]], Awaitable[None]] | None = None) -> Lane:
+    edges = Edges(
+        source=world,
+        make_producer=lambda: Producer(world),
+        open_store=world.open_store,
+        crash=world.crashed.append,
+        openings=itertools.count(1).__next__,
+        monotonic=lambda: world.now,
+        wall_ms=lambda: 0,
+        group="group",
+        session_s=6.0,
+    )
+    return Lane(LaneKind("kind", (IN,), LOG, lambda rows, _: Core(rows), effects), 0, edges)
+
+
+async def until(check: Callable[[], object], within_s: float = 5.0) -> None:
+    async with asyncio.timeout(within_s):
+        while not check():  # noqa: ASYNC110 - the lane has no event for everything a test waits for
+            await asyncio.sleep(0.001)
+
+
+def feed(world: World, lane: Lane, *values: bytes, at_ms: int = 1) -> None:
+    """Offer records from the position the world committed or was last offered."""
+    since = world.fed[world.opening]
+    records = [Raw(since + n, at_ms + n, value) for n, value in enumerate(values)]
+    after = since + len(values)
+    world.fed[world.opening] = after
+    lane.offer("in", Fetched(world.opening, records, since, after, after))
+
+
+@asynccontextmanager
+async def serving(world: World, **kwargs: object) -> AsyncIterator[Lane]:
+    lane = make_lane(world, **kwargs)  # type: ignore[arg-type]
+    lane.open(1)
+    await until(lambda: lane.state == "serving")
+    try:
+        yield lane
+    finally:
+        await lane.close()
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane_module, "_BACKOFF_S", (0.0,))
+    monkeypatch.setattr(lane_module, "_FENCED_S", 0.2)
+
+
+async def test_opening_fences_first_then_recovers_then_reads_offsets_then_fetches() -> None:
+    world = World()
+    async with serving(world):
+        assert world.steps == ["start", "recover", "offsets", "seek"]
+
+
+async def test_rows_outputs_and_offsets_go_in_one_transaction() -> None:
+    world = World()
+    async with serving(world) as lane:
+        feed(world, lane, b"a", b"b")
+        await until(lambda: world.sent)
+    (sends,) = world.sent
+    assert sends == {("out", 0): [(None, b"a"), (None, b"b")], ("log", 0): [(b"count", b"2")]}
+    assert world.offset == 2
+    store = world.stores[-1]
+    assert (store.get(b"count"), store.state and store.state.offset) == (b"2", 1)
+
+
+async def test_a_record_the_core_raises_on_is_set_aside_and_hurts_no_other() -> None:
+    world = World()
+    async with serving(world) as lane:
+        feed(world, lane, b"a", b"poison", b"b", b"poison")
+        await until(lambda: world.sent)
+        assert lane.counters.poisoned == 2
+    assert world.out == [b"a", b"b"]
+    assert world.rejects == [b"ValueError: so bad"] * 2
+    assert world.sent[0][("log", 0)] == [(b"count", b"2")], "what the failed handler changed is gone"
+    assert world.offset == 4
+
+
+async def test_a_core_made_anew_sees_rows_whose_commit_is_under_way() -> None:
+    world = World()
+    async with serving(world) as lane:
+        world.gate.clear()
+        feed(world, lane, b"a")
+        await until(lambda: lane._memory and lane._memory.pending)
+        feed(world, lane, b"poison", b"b")
+        await until(lambda: lane.counters.poisoned)
+        world.gate.set()
+        await until(lambda: len(world.sent) == 2)
+    assert world.sent[1][("log", 0)] == [(b"count", b"2")]
+
+
+@pytest.mark.parametrize("value", [b"hopeless", b"no tick"])
+async def test_a_core_that_raises_where_it_must_not_stops_the_worker(value: bytes) -> None:
+    world = World()
+    async with serving(world) as lane:
+        feed(world, lane, b"a", value)
+        await until(lambda: world.crashed)
+    assert isinstance(world.crashed[0], CoreBugError)
+    assert (world.sent, world.offset) == ([], 0)
+
+
+async def test_too_many_rejects_stop_the_worker_and_the_batch_is_not_committed() -> None:
+    world = World()
+    async with serving(world) as lane:
+        feed(world, lane, *[b"a"] * 60)
+        await until(lambda: world.sent)
+        feed(world, lane, *[b"bad"] * 61)
+        await until(lambda: world.crashed)
+    assert isinstance(world.crashed[0], RejectShareError)
+    assert (world.rejects, world.offset) == ([], 60)
+
+
+async def test_a_batch_of_poison_stops_the_worker_too() -> None:
+    world = World()
+    async with serving(world) as lane:
+        feed(world, lane, *[b"poison"] * 200)
+        await until(lambda: world.crashed)
+    assert isinstance(world.crashed[0], RejectShareError)
+    assert world.offset == 0
+
+
+async def test_a_failed_transaction_never_happened_and_the_lane_begins_anew() -> None:
+    world = World()
+    async with serving(world) as lane:
+        feed(world, lane, b"a")
+        await until(lambda: world.sent)
+        world.errors.append(KafkaConnectionError("gone"))
+        feed(world, lane, b"b")
+        await until(lambda: lane.counters.openings == 2)
+        assert world.steps[-6:] == ["stop", "abandon", "start", "recover", "offsets", "seek"]
+        feed(world, lane, b"b", b"c")
+        await until(lambda: len(world.sent) == 2)
+    assert world.out == [b"a", b"b", b"c"]
+    assert world.sent[1][("log", 0)] == [(b"count", b"3")]
+
+
+async def test_a_lost_lot_makes_the_lane_begin_anew() -> None:
+    world = World()
+    async with serving(world) as lane:
+        lane.offer("in", Fetched(world.opening, [Raw(5, 1, b"x")], 5, 6, 6))
+        await until(lambda: lane.counters.openings == 2)
+    assert world.sent == []
+
+
+async def test_what_an_older_opening_asked_for_is_dropped() -> None:
+    world = World()
+    async with serving(world) as lane:
+        lane.offer("in", Fetched(world.opening - 1, [Raw(0, 1, b"x")], 0, 1, 1))
+        feed(world, lane, b"a")
+        await until(lambda: world.sent)
+    assert world.out == [b"a"]
+
+
+async def test_a_fenced_lane_stays_closed_until_it_is_assigned_again() -> None:
+    world = World()
+    async with serving(world) as lane:
+        world.errors.append(ProducerFenced())
+        feed(world, lane, b"a")
+        await until(lambda: lane.state == "fenced")
+        await asyncio.sleep(0.05)
+        assert world.steps.count("start") == 1
+        await lane.close()
+        world.generation = 2
+        lane.open(2)
+        await until(lambda: lane.state == "serving")
+        feed(world, lane, b"a")
+        await until(lambda: world.sent)
+    assert world.crashed == []
+    assert world.out == [b"a"]
+
+
+async def test_a_fenced_lane_that_nobody_assigns_stops_the_worker() -> None:
+    world = World()
+    async with serving(world) as lane:
+        world.errors.append(ProducerFenced())
+        feed(world, lane, b"a")
+        await until(lambda: world.crashed)
+    assert isinstance(world.crashed[0], FencedError)
+
+
+async def test_a_worker_without_heartbeats_fences_nobody() -> None:
+    world = World()
+    world.heartbeat_at = world.now - 100
+    lane = make_lane(world)
+    lane.open(1)
+    await asyncio.sleep(0.1)
+    assert world.steps == []
+    assert lane.paused_for == "waiting for a heartbeat"
+    await lane.close()
+
+
+async def test_a_tick_comes_when_it_is_due_by_the_partitions_clock() -> None:
+    world = World()
+    async with serving(world) as lane:
+        feed(world, lane, b"due 5000", at_ms=1_000)
+        await until(lambda: world.sent)
+        await asyncio.sleep(0.02)
+        assert world.out == [b"due 5000"]
+        world.now += 4
+        lane._news.set()
+        await until(lambda: len(world.sent) == 2)
+    assert world.out == [b"due 5000", b"tick 5000"]
+
+
+async def test_the_next_batch_is_applied_while_the_last_commits_and_no_further() -> None:
+    world = World()
+    async with serving(world) as lane:
+        world.gate.clear()
+        for n in range(4):
+            feed(world, lane, b"%d" % n)
+            await asyncio.sleep(0.01)
+        assert lane._memory is not None
+        assert [len(one.records) for one in lane._memory.pending] == [1, 1]
+        world.gate.set()
+        await until(lambda: world.offset == 4)
+    assert world.out == [b"0", b"1", b"2", b"3"]
+
+
+async def test_closing_lets_the_running_commit_finish() -> None:
+    world = World()
+    async with serving(world) as lane:
+        world.gate.clear()
+        feed(world, lane, b"a")
+        await until(lambda: lane._memory and lane._memory.pending)
+        closing = asyncio.create_task(lane.close())
+        await asyncio.sleep(0.01)
+        world.gate.set()
+        await closing
+    assert world.out == [b"a"]
+    assert world.steps[-2:] == ["stop", "abandon"]
+
+
+async def test_store_effects_come_before_the_transaction_and_failing_ones_are_tried_again() -> None:
+    world = World()
+    calls: list[int] = []
+
+    async def effects(*_: object) -> None:
+        calls.append(len(world.sent))
+        if len(calls) == 1:
+            raise ConnectionError("away")
+
+    async with serving(world, effects=effects) as lane:
+        feed(world, lane, b"a")
+        await until(lambda: lane.counters.openings == 2)
+        feed(world, lane, b"a")
+        await until(lambda: world.sent)
+    assert calls == [0, 0]
+    assert world.out == [b"a"]
+
+
+async def test_a_view_is_answered_when_what_it_saw_is_committed() -> None:
+    world = World()
+    async with serving(world) as lane:
+        assert await lane.read(lambda core: core.count) == 0  # type: ignore[attr-defined]
+        world.gate.clear()
+        feed(world, lane, b"a")
+        await until(lambda: lane._memory and lane._memory.pending)
+        answer = asyncio.create_task(lane.read(lambda core: core.count))  # type: ignore[attr-defined]
+        await asyncio.sleep(0.02)
+        assert not answer.done()
+        world.gate.set()
+        assert await answer == 1
+
+
+async def test_a_view_of_an_aborted_batch_is_computed_again() -> None:
+    world = World()
+    async with serving(world) as lane:
+        world.gate.clear()
+        world.errors.append(KafkaConnectionError("gone"))
+        feed(world, lane, b"a")
+        await until(lambda: lane._memory and lane._memory.pending)
+        seen: list[int] = []
+
+        def look(core: tables.batch.Core) -> int:
+            seen.append(cast("Core", core).count)
+            return seen[-1]
+
+        answer = asyncio.create_task(lane.read(look))
+        await asyncio.sleep(0.02)
+        world.gate.set()
+        assert await answer == 0
+        assert seen == [1, 0]
+
+
+async def test_a_view_is_refused_without_a_young_heartbeat() -> None:
+    world = World()
+    async with serving(world) as lane:
+        world.heartbeat_at = world.now - 3.5
+        with pytest.raises(UnavailableError, match="last answered"):
+            await lane.read(lambda core: core)
+        world.heartbeat_at = world.now
+        await lane.close()
+        with pytest.raises(UnavailableError, match="closed"):
+            await lane.read(lambda core: core)
