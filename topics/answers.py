@@ -1,4 +1,4 @@
-"""Answers to whoever sent a record: in its link's deliveries (with the session's `slot`), or on `answers`, keyed by requester."""
+"""Answers to whoever sent a record: in its link's deliveries, with the session's `slot`, or on `answers`, by requester."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from topics.wire import SCHEMA, Count, Id, Millis, U32, Version, Wire
+from topics.wire import SCHEMA, U32, Count, Id, Millis, Version, Wire
 
 Code = Literal[
     "unknown_group",
@@ -29,16 +29,16 @@ CODES: Final[dict[Code, str]] = {
     "unknown_channel": "The group has no such channel.",
     "not_a_member": "The sender is not a member of the group.",
     "message_too_large": "The body is larger than `limit` bytes. Send a reference instead.",
-    "expired": "The first try is older than the dedupe window, so it can't be told from a resend. Send it as a new message.",
+    "expired": "The first try is too old to tell a resend from a new send. Send it as a new message.",
     "throttled": "Too many sends of this device inside the dedupe window. Wait, then resend with the same client_id.",
     "clock_ahead": "`tried_at` lies too far ahead of the broker's clock. Set the clock.",
     "direct_needs_two": "A direct group has exactly two users, given when it is created.",
     "direct_is_fixed": "The users of a direct group do not change.",
-    "no_free_partition": "Every partition of `deliveries` belongs to a living link. Stop a link, or run a larger cluster.",
+    "no_free_partition": "Every partition of `deliveries` has a living link. Stop one, or run a larger cluster.",
 }
 
 
-class Accepted(Wire, tag="accepted"):
+class Accepted(Wire, tag="accepted", frozen=True):
     """A send was accepted; a resend gets the same answer with `again`.
 
     Attributes:
@@ -62,7 +62,7 @@ class Accepted(Wire, tag="accepted"):
     slot: U32 | None = None
 
 
-class Refused(Wire, tag="refused"):
+class Refused(Wire, tag="refused", frozen=True):
     """A send or a command was refused and changed nothing.
 
     Attributes:
@@ -84,7 +84,7 @@ class Refused(Wire, tag="refused"):
     slot: U32 | None = None
 
 
-class Applied(Wire, tag="applied"):
+class Applied(Wire, tag="applied", frozen=True):
     """A command was applied.
 
     Attributes:
@@ -104,7 +104,7 @@ class Applied(Wire, tag="applied"):
     slot: U32 | None = None
 
 
-class Registered(Wire, tag="registered"):
+class Registered(Wire, tag="registered", frozen=True):
     """A link is registered.
 
     Attributes:
@@ -130,7 +130,7 @@ class AnswerTo(Struct, omit_defaults=True, frozen=True, gc=False):
     answer: Answer
 
 
-class AnswerLot(Wire, tag="answers"):
+class AnswerLot(Wire, tag="answers", frozen=True):
     """A record of `answers`: those of one batch whose requesters' keys fall on one partition."""
 
     entries: list[AnswerTo]

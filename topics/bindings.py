@@ -1,11 +1,11 @@
-"""`bindings`: what the users role tells the groups role: which sessions listen to a group. One lot a groups partition a batch."""
+"""`bindings`: the users role tells the groups role which sessions listen to a group. One lot a groups partition a batch."""
 
 from __future__ import annotations
 
-from topics.wire import SCHEMA, Count, Id, U32, Version, Wire
+from topics.wire import SCHEMA, U32, Count, Id, Version, Wire
 
 
-class Bind(Wire, tag="bind"):
+class Bind(Wire, tag="bind", frozen=True):
     """A session of a member starts to listen to a group.
 
     Attributes:
@@ -29,7 +29,7 @@ class Bind(Wire, tag="bind"):
     slot: U32
 
 
-class Unbind(Wire, tag="unbind"):
+class Unbind(Wire, tag="unbind", frozen=True):
     """A session listens to a group no more."""
 
     app: Id
@@ -40,7 +40,7 @@ class Unbind(Wire, tag="unbind"):
     slot: U32
 
 
-class BindingLot(Wire, tag="bindings"):
+class BindingLot(Wire, tag="bindings", frozen=True):
     """A record of `bindings`: what one batch of one users partition changed for the groups of one groups partition."""
 
     entries: list[Bind | Unbind]

@@ -6,6 +6,7 @@ import re
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 
 from topics import catalog, limits
 from topics.answers import AnswerLot
@@ -45,7 +46,7 @@ _ENCODER: Final = msgspec.json.Encoder()
 encode = _ENCODER.encode
 
 
-class Malformed(Exception):
+class Malformed(Exception):  # noqa: N818 -- it says what the bytes are
     """Bytes that are no record of their topic.
 
     Attributes:
@@ -59,7 +60,7 @@ class Malformed(Exception):
         self.detail = detail
 
 
-def decode(topic: str, value: bytes | None) -> Any:  # noqa: ANN401 -- the type is the topic's: see TYPES
+def decode(topic: str, value: bytes | None) -> Any:
     """The record of `topic` in `value`.
 
     Raises:
@@ -74,23 +75,31 @@ def decode(topic: str, value: bytes | None) -> Any:  # noqa: ANN401 -- the type 
         record = _DECODERS[topic].decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed("undecodable", str(error)) from error
-    if isinstance(record, Send | Signal) and _depth(bytes(record.body)) > limits.BODY_DEPTH:
-        raise Malformed("undecodable", f"a body nested deeper than {limits.BODY_DEPTH}")
+    if isinstance(record, Send | Signal):
+        _check_body(bytes(record.body))
     return record
 
 
-_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
+_LONG_NUMBER: Final = re.compile(rb"(?<![0-9])[0-9]{%d}" % (limits.BODY_DIGITS + 1))
+_STEPS: Final = np.zeros(256, np.int8)
+_STEPS[list(b"[{")] = 1
+_STEPS[list(b"]}")] = -1
 
 
-def _depth(body: bytes) -> int:
-    """How deep arrays and objects of valid JSON nest; an upper bound where there are few."""
-    if (brackets := body.count(b"[") + body.count(b"{")) <= limits.BODY_DEPTH:
-        return brackets
-    depth = deepest = 0
-    for byte in _STRING.sub(b"", body):
-        if byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"]}":
-            depth -= 1
-    return deepest
+def _check_body(body: bytes) -> None:
+    """Refuse valid JSON that readers of a lot may choke on. One that is too large is refused later: it gets into no lot.
+
+    Raises:
+        Malformed: nested too deep, or a number with too many digits.
+    """
+    if len(body) > limits.BODY_BYTES:
+        return
+    deep = body.count(b"[") + body.count(b"{") > limits.BODY_DEPTH
+    if not deep and len(body) <= limits.BODY_DIGITS:
+        return
+    bare = _STRING.sub(b"", body)
+    if deep and np.cumsum(_STEPS[np.frombuffer(bare, np.uint8)], dtype=np.int32).max(initial=0) > limits.BODY_DEPTH:
+        raise Malformed("undecodable", f"a body nested deeper than {limits.BODY_DEPTH}")
+    if _LONG_NUMBER.search(bare):
+        raise Malformed("undecodable", f"a number of more than {limits.BODY_DIGITS} digits in a body")

@@ -1,7 +1,7 @@
 """`deliveries`: what a gateway reads: one partition a link, one lot a batch of each source.
 
-A source is a groups partition. It numbers its lots per (link, epoch): 1, 2, 3, ... A gateway that finds a hole, or did not
-see the source's first lot, asks for `resync`.
+A source is a groups partition. It numbers its lots per (link, epoch): 1, 2, 3, ... A gateway that finds a hole, or did
+not see the source's first lot, asks for `resync`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from msgspec import Raw, Struct
 from topics.answers import Accepted, Applied, Refused
 from topics.links import Void
 from topics.messages import Kind, Message
-from topics.wire import SCHEMA, Count, Id, U32, Version, Wire
+from topics.wire import SCHEMA, U32, Count, Id, Version, Wire
 
 
-class Bound(Wire, tag="bound"):
+class Bound(Wire, tag="bound", frozen=True):
     """Sessions of this link listen to a group from here on: they are *live*.
 
     Attributes:
@@ -31,10 +31,10 @@ class Bound(Wire, tag="bound"):
     map: Count
     ordinals: list[U32]
     slots: list[U32]
-    heads: list[tuple[Id, Count]] = []
+    heads: list[tuple[Id, Count]] = []  # noqa: RUF012 -- msgspec copies an empty list
 
 
-class Unbound(Wire, tag="unbound"):
+class Unbound(Wire, tag="unbound", frozen=True):
     """Sessions of this link listen to a group no more: they left it, were removed, or the group ended."""
 
     app: Id
@@ -44,7 +44,7 @@ class Unbound(Wire, tag="unbound"):
     slots: list[U32]
 
 
-class SignalOut(Wire, tag="signal"):
+class SignalOut(Wire, tag="signal", frozen=True):
     """A signal for every binding of the group on this link."""
 
     app: Id
@@ -59,7 +59,7 @@ class SignalOut(Wire, tag="signal"):
     audience_version: Count = 0
 
 
-class Head(Wire, tag="head"):
+class Head(Wire, tag="head", frozen=True):
     """A channel went quiet at `seq`: whoever holds less has lost the last message, and pulls."""
 
     app: Id

@@ -8,6 +8,7 @@ from typing import Final
 ID_CHARS: Final = 64  # an app, group, user, link, device, request or client id
 BODY_BYTES: Final = 16 * 1024  # a message's body
 BODY_DEPTH: Final = 64  # arrays and objects of a body inside one another
+BODY_DIGITS: Final = 4_096  # digits of a body's numbers in a row: some languages' parsers take no more
 LOT_USERS: Final = 10_000  # users in one relations record
 RECORD_BYTES: Final = 1 << 20  # one record, in or out
 
@@ -44,12 +45,15 @@ REJECT_SAMPLE: Final = 1_000
 
 # A lot is cut before it grows past this (the broker's limit is RECORD_BYTES and more).
 LOT_BYTES: Final = 512 * 1024
+ENTRY_PAIRS: Final = 8_192  # bindings that one entry of a lot names; more take more entries
 
 # State rows.
 PAGE_ORDINALS: Final = 256  # members a page row holds
 PAGE_DELTAS: Final = 24  # changed members a page keeps as rows of their own before it is written anew
 ROLL_ENTRIES: Final = 256  # memberships a row of the users role holds
-TAIL_SENDS: Final = 16  # sends known for resends that a channel's row holds before they are sealed into one of their own
+TAIL_SENDS: Final = (
+    16  # sends known for resends that a channel's row holds before they are sealed into one of their own
+)
 CACHED_GROUPS: Final = 20_000  # groups a partition keeps in memory; the rest is loaded on touch
 CHORE_ROWS: Final = 256  # rows that one step of a long clean-up works off; messages go on between steps
 CHORE_PAGES: Final = 16  # pages of members it works off

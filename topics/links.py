@@ -8,7 +8,7 @@ from __future__ import annotations
 from topics.wire import SCHEMA, Count, Id, Version, Wire
 
 
-class Register(Wire, tag="register"):
+class Register(Wire, tag="register", frozen=True):
     """A link asks for an epoch and a partition of `deliveries`; answered on `answers`, keyed by `requester`.
 
     Attributes:
@@ -25,7 +25,7 @@ class Register(Wire, tag="register"):
     v: Version = SCHEMA
 
 
-class Beat(Wire, tag="beat"):
+class Beat(Wire, tag="beat", frozen=True):
     """A registered link lives.
 
     Attributes:
@@ -40,7 +40,7 @@ class Beat(Wire, tag="beat"):
     v: Version = SCHEMA
 
 
-class Leave(Wire, tag="leave"):
+class Leave(Wire, tag="leave", frozen=True):
     """A link shuts down on purpose: void at once, without the time-out."""
 
     link: Id
@@ -48,13 +48,13 @@ class Leave(Wire, tag="leave"):
     v: Version = SCHEMA
 
 
-class Clock(Wire, tag="clock"):
+class Clock(Wire, tag="clock", frozen=True):
     """Written by the owner of `links`, so that the topic's append time goes on when every link is silent."""
 
     v: Version = SCHEMA
 
 
-class Void(Wire, tag="void"):
+class Void(Wire, tag="void", frozen=True):
     """Every registration of `link` up to `epoch` is dead, with all its sessions.
 
     Told to every partition of the groups and users roles, which from then on refuse binds of those epochs, and to the

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from topics.wire import SCHEMA, Count, Id, U32, Version, Wire
+from topics.wire import SCHEMA, U32, Count, Id, Version, Wire
 
 
-class Joined(Wire, tag="joined"):
+class Joined(Wire, tag="joined", frozen=True):
     """Users are members of a group since `version`.
 
     Attributes:
@@ -23,7 +23,7 @@ class Joined(Wire, tag="joined"):
     ordinals: list[U32]
 
 
-class Left(Wire, tag="left"):
+class Left(Wire, tag="left", frozen=True):
     """Users are members of a group no more, since `version`."""
 
     app: Id
@@ -33,8 +33,8 @@ class Left(Wire, tag="left"):
     ordinals: list[U32]
 
 
-class MembershipLot(Wire, tag="memberships"):
-    """A record of `memberships`: what one batch of one groups partition changed for the users of one users partition."""
+class MembershipLot(Wire, tag="memberships", frozen=True):
+    """A record of `memberships`: what one batch of a groups partition changed for the users of a users partition."""
 
     entries: list[Joined | Left]
     v: Version = SCHEMA

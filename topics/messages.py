@@ -1,4 +1,4 @@
-"""`messages`: sends and signals, keyed by `app:group`; and `Message`, the one form in which an accepted one travels on."""
+"""`messages`: sends and signals, keyed by `app:group`; and `Message`, the form in which an accepted one travels on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Raw, Struct
 
-from topics.wire import SCHEMA, Count, Id, Millis, ReplyTo, U32, Version, Wire
+from topics.wire import SCHEMA, U32, Count, Id, Millis, ReplyTo, Version, Wire
 
 #: The implicit channel of a `team` or `direct` group.
 MAIN: Final = "main"
@@ -14,7 +14,7 @@ MAIN: Final = "main"
 Kind = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[a-z_]+\Z")]
 
 
-class Send(Wire, tag="send"):
+class Send(Wire, tag="send", frozen=True):
     """A user sends a message into a channel.
 
     Attributes:
@@ -43,7 +43,7 @@ class Send(Wire, tag="send"):
     v: Version = SCHEMA
 
 
-class Signal(Wire, tag="signal"):
+class Signal(Wire, tag="signal", frozen=True):
     """Something for those online only: no seq, nothing kept, not known again when resent."""
 
     app: Id
@@ -61,6 +61,7 @@ MessageRecord = Send | Signal
 class Message(
     Wire,
     tag="m",
+    frozen=True,
     rename={
         "app": "a",
         "group": "g",

@@ -1,11 +1,11 @@
-"""`owners`: which worker serves a partition of a role, so that any view finds it. `stored`: how far history is stored."""
+"""`owners`: which worker serves a partition, so that any view finds it. `stored`: how far history is stored."""
 
 from __future__ import annotations
 
-from topics.wire import SCHEMA, Count, Id, Millis, U32, Version, Wire
+from topics.wire import SCHEMA, U32, Count, Id, Millis, Version, Wire
 
 
-class Owner(Wire, tag="owner"):
+class Owner(Wire, tag="owner", frozen=True):
     """Written by a partition's owner when it opens it; keyed by `role/partition`.
 
     Attributes:
@@ -20,7 +20,7 @@ class Owner(Wire, tag="owner"):
     v: Version = SCHEMA
 
 
-class Stored(Wire, tag="stored"):
+class Stored(Wire, tag="stored", frozen=True):
     """Everything of a partition of `history` below `offset` is in Cassandra and Redis; keyed by the partition.
 
     Attributes:

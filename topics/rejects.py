@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from topics.wire import SCHEMA, Count, Id, U32, Version, Wire
+from topics.wire import SCHEMA, U32, Count, Id, Version, Wire
 
-Reason = Literal["undecodable", "wrong_partition", "record_too_large", "bad_address", "too_many_sessions", "handler_failed"]
+Reason = Literal[
+    "undecodable", "wrong_partition", "record_too_large", "bad_address", "too_many_sessions", "handler_failed"
+]
 
 REASONS: Final[dict[Reason, str]] = {
     "undecodable": "The bytes are no record of the topic in a schema version known here.",
@@ -18,7 +20,7 @@ REASONS: Final[dict[Reason, str]] = {
 }
 
 
-class Reject(Wire, tag="reject"):
+class Reject(Wire, tag="reject", frozen=True):
     """One rejected record.
 
     Attributes:
@@ -28,7 +30,7 @@ class Reject(Wire, tag="reject"):
         reason: why; see REASONS.
         detail: what exactly.
         value: its bytes, base64, cut to fit.
-        key: its key, base64, or None.
+        key: its key, base64, cut to fit, or None.
     """
 
     topic: Id

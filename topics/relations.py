@@ -1,7 +1,7 @@
-"""`relations`: commands on a group, keyed by `app:group`. `relation-events`: what was applied, with the group's version.
+"""`relations`: commands on a group, keyed by `app:group`. `relation-events`: what was applied, and the group's version.
 
-A command that changes nothing is answered `applied` with `changed=0`, has no event and does not raise the version: twice
-is harmless.
+A command that changes nothing is answered `applied` with `changed=0`, has no event and does not raise the version:
+twice is harmless.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from topics import limits
-from topics.wire import SCHEMA, Count, Id, Millis, ReplyTo, U32, Version, Wire
+from topics.wire import SCHEMA, U32, Count, Id, Millis, ReplyTo, Version, Wire
 
 Lot = Annotated[list[Id], Meta(min_length=1, max_length=limits.LOT_USERS)]
 Kind = Literal["team", "direct"]
 
 
-class CreateGroup(Wire, tag="create_group"):
+class CreateGroup(Wire, tag="create_group", frozen=True):
     """A group comes to be, or, deleted before, comes to be again.
 
     Attributes:
@@ -32,13 +32,13 @@ class CreateGroup(Wire, tag="create_group"):
     app: Id
     group: Id
     kind: Kind = "team"
-    members: Annotated[list[Id], Meta(max_length=limits.LOT_USERS)] = []
+    members: Annotated[list[Id], Meta(max_length=limits.LOT_USERS)] = []  # noqa: RUF012 -- msgspec copies an empty list
     request: Id | None = None
     reply: ReplyTo | None = None
     v: Version = SCHEMA
 
 
-class DeleteGroup(Wire, tag="delete_group"):
+class DeleteGroup(Wire, tag="delete_group", frozen=True):
     """A group ends, its members and their bindings with it."""
 
     app: Id
@@ -48,7 +48,7 @@ class DeleteGroup(Wire, tag="delete_group"):
     v: Version = SCHEMA
 
 
-class AddMembers(Wire, tag="add_members"):
+class AddMembers(Wire, tag="add_members", frozen=True):
     """Users become members; who is one already stays as is."""
 
     app: Id
@@ -59,7 +59,7 @@ class AddMembers(Wire, tag="add_members"):
     v: Version = SCHEMA
 
 
-class RemoveMembers(Wire, tag="remove_members"):
+class RemoveMembers(Wire, tag="remove_members", frozen=True):
     """Users are members no more; who was none stays out."""
 
     app: Id
@@ -73,7 +73,7 @@ class RemoveMembers(Wire, tag="remove_members"):
 RelationRecord = CreateGroup | DeleteGroup | AddMembers | RemoveMembers
 
 
-class GroupCreated(Wire, tag="group_created"):
+class GroupCreated(Wire, tag="group_created", frozen=True):
     """A group came to be.
 
     Attributes:
@@ -96,7 +96,7 @@ class GroupCreated(Wire, tag="group_created"):
     v: Version = SCHEMA
 
 
-class GroupDeleted(Wire, tag="group_deleted"):
+class GroupDeleted(Wire, tag="group_deleted", frozen=True):
     """A group ended; nobody is its member any more."""
 
     app: Id
@@ -106,7 +106,7 @@ class GroupDeleted(Wire, tag="group_deleted"):
     v: Version = SCHEMA
 
 
-class MembersAdded(Wire, tag="members_added"):
+class MembersAdded(Wire, tag="members_added", frozen=True):
     """Users became members, under these ordinals."""
 
     app: Id
@@ -118,7 +118,7 @@ class MembersAdded(Wire, tag="members_added"):
     v: Version = SCHEMA
 
 
-class MembersRemoved(Wire, tag="members_removed"):
+class MembersRemoved(Wire, tag="members_removed", frozen=True):
     """Users are members no more; their ordinals are not used again."""
 
     app: Id

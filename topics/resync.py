@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from topics.wire import SCHEMA, Count, Id, U32, Version, Wire
+from topics.wire import SCHEMA, U32, Count, Id, Version, Wire
 
 
-class Resync(Wire, tag="resync"):
+class Resync(Wire, tag="resync", frozen=True):
     """The source answers with its next lot(s): `reset`, then every binding of the link it holds.
 
     Attributes:

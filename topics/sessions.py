@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from topics.wire import SCHEMA, Count, Id, U32, Version, Wire
+from topics.wire import SCHEMA, U32, Count, Id, Version, Wire
 
 
-class Up(Wire, tag="up"):
+class Up(Wire, tag="up", frozen=True):
     """A session began: one connection of one device of one user.
 
     Attributes:
@@ -28,7 +28,7 @@ class Up(Wire, tag="up"):
     v: Version = SCHEMA
 
 
-class Down(Wire, tag="down"):
+class Down(Wire, tag="down", frozen=True):
     """A session ended. Names the connection, so a late one can't hurt a session resumed elsewhere."""
 
     app: Id

@@ -1,7 +1,7 @@
 """What all records have in common: JSON by msgspec, a tag `t`, a schema version `v`, and checked ids.
 
-A record type is one Struct; a topic's records are a tagged union of them. Unknown fields are ignored, so that a field can
-be added; a change that old readers would misread raises `SCHEMA`.
+A record type is one Struct; a topic's records are a tagged union of them. Unknown fields are ignored, so that a field
+can be added; a change that old readers would misread raises `SCHEMA`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class LinkAddress(Struct, omit_defaults=True, frozen=True, gc=False):
     partition: U32
 
 
-class ToSession(Wire, tag="session"):
+class ToSession(Wire, tag="session", frozen=True):
     """Answer to a session: the answer travels among its link's deliveries."""
 
     link: Id
@@ -51,7 +51,7 @@ class ToSession(Wire, tag="session"):
     slot: U32
 
 
-class ToRequester(Wire, tag="requester"):
+class ToRequester(Wire, tag="requester", frozen=True):
     """Answer to a caller without a session: the answer goes to `answers`, keyed by `requester`."""
 
     requester: Id
