@@ -1,0 +1,272 @@
+"""A gateway by the contract, and the clients on it: registers, beats, numbers its slots, expands deliveries, resyncs.
+
+It checks on its way what only the receiving end can see: lots without holes, entries only for what is bound, and, for
+each connection, a chain of `prev` that a pull up to the bound head begins and no hole breaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+from tests.sim.broker import Broker
+from topics import limits
+from topics.answers import Accepted, AnswerLot, Applied, Refused, Registered
+from topics.codec import decode, encode
+from topics.deliveries import Bound, DeliveryLot, Head, SignalOut, Unbound
+from topics.keys import key_of, partition_of
+from topics.links import Beat, Leave, Register, Void
+from topics.messages import Message
+from topics.resync import Resync
+from topics.sessions import Down, Up
+from topics.wire import LinkAddress, ToSession
+
+Emit = Callable[[str, str, int, bytes | None, bytes], None]  # who, topic, partition, key, value
+
+
+class BrokenRuleError(Exception):
+    """A rule of the pipeline does not hold."""
+
+
+def require(holds: object, what: str) -> None:
+    """A rule, checked.
+
+    Raises:
+        BrokenRuleError: it does not hold.
+    """
+    if not holds:
+        raise BrokenRuleError(what)
+
+
+@dataclass(frozen=True)
+class Session:
+    """A connection of one device of one user, in its slot."""
+
+    app: str
+    user: str
+    device: str
+    address: LinkAddress
+    slot: int
+
+    @property
+    def reply(self) -> ToSession:
+        """Where an answer reaches it."""
+        return ToSession(self.address.link, self.address.epoch, self.address.partition, self.slot)
+
+
+@dataclass
+class Source:
+    """What a gateway knows of one groups partition."""
+
+    number: int = 0
+    lost: bool = False  # a hole was seen or provoked: nothing counts until the reset
+    asked_ms: int = -1
+    bindings: dict[tuple[str, str], set[tuple[int, int]]] = field(default_factory=dict)
+    last: dict[tuple[str, str, int], int] = field(default_factory=dict)  # app, group, slot -> last seq held
+
+
+class Gateway:
+    """One link's gateway process, and what it remembers until it restarts."""
+
+    def __init__(self, link: str, broker: Broker, rng: Random, partitions: int, emit: Emit) -> None:
+        self.link = link
+        self.frozen = False
+        self.lose = 0  # lots to lose
+        self.registrations = 0
+        self.seen: dict[str, int] = {}  # what happened here, counted
+        self._broker = broker
+        self._rng = rng
+        self._partitions = partitions
+        self._emit = emit
+        self.forget()
+
+    def forget(self) -> None:
+        """The process restarts."""
+        self.address: LinkAddress | None = None
+        self.sessions: dict[int, Session] = {}
+        self.sources: dict[int, Source] = {}
+        self._slots = 0
+        self._requester = ""
+        self._asked_ms = 0
+        self._answers = (0, 0)
+        self._position = 0
+        self._beat_ms = 0
+
+    # -- what it does ------------------------------------------------------------------------------------------------
+
+    def beat(self) -> None:
+        """Registered: beat when due. Not registered: ask for it, again if no answer came."""
+        now = self._broker.now_ms()
+        if self.frozen:
+            return
+        if self.address is None:
+            if not self._requester or now - self._asked_ms > limits.LINK_TIMEOUT_MS:
+                self._register(now)
+        elif now >= self._beat_ms:
+            self._beat_ms = now + limits.LINK_BEAT_MS
+            self._send("links", 0, self.link.encode(), Beat(self.link, self.address.epoch, len(self.sessions)))
+
+    def up(self, app: str, user: str, device: str) -> Session | None:
+        """A client connects; None while there is no registration."""
+        if self.address is None or self.frozen:
+            return None
+        self._slots += 1
+        session = self.sessions[self._slots] = Session(app, user, device, self.address, self._slots)
+        at = self.address
+        self._by_user(app, user, Up(app, user, device, at.link, at.epoch, at.partition, session.slot))
+        return session
+
+    def down(self, slot: int) -> None:
+        """A client is gone."""
+        one = self.sessions.pop(slot)
+        self._by_user(one.app, one.user, Down(one.app, one.user, one.address.link, one.address.epoch, slot))
+
+    def leave(self) -> None:
+        """An orderly shutdown, and a start."""
+        if self.address is not None:
+            self._send("links", 0, self.link.encode(), Leave(self.link, self.address.epoch))
+        self.forget()
+
+    def resync(self, number: int) -> None:
+        """Ask a source for its bindings."""
+        source, at = self.sources.setdefault(number, Source()), self.address
+        now = self._broker.now_ms()
+        if at is None or (source.asked_ms >= 0 and now - source.asked_ms < limits.LINK_BEAT_MS):
+            return
+        source.lost, source.asked_ms = True, now
+        self._count("resync asked")
+        self._send("resync", number, None, Resync(at.link, at.epoch, at.partition, number, source.number))
+
+    def ask_again(self) -> None:
+        """Resyncs not answered, or losses not noticed, are asked for."""
+        for number, source in self.sources.items():
+            if source.lost:
+                self.resync(number)
+
+    def poll(self, most: int) -> int:
+        """Read what came; returns how many records."""
+        if self.frozen:
+            return 0
+        if self.address is None:
+            return self._read_answers()
+        log = self._broker.log("deliveries", self.address.partition)
+        records, position = log.read(self._position, most)
+        self._position = position
+        for record in records:
+            decoded = decode("deliveries", record.value)
+            if isinstance(decoded, Void):
+                if decoded.link == self.link and decoded.epoch >= self.address.epoch:
+                    self._count("void read")
+                    self.forget()
+                    break
+            elif (decoded.link, decoded.epoch) == (self.address.link, self.address.epoch):
+                self._lot(decoded)
+        return len(records)
+
+    def at_rest(self) -> bool:
+        """Registered, everything read, nothing lost."""
+        if self.address is None:
+            return False
+        log = self._broker.log("deliveries", self.address.partition)
+        return self._position >= log.stable_end and not any(one.lost for one in self.sources.values())
+
+    # -- registering -------------------------------------------------------------------------------------------------
+
+    def _register(self, now: int) -> None:
+        self.registrations += 1
+        self._requester = f"{self.link}.r{self.registrations}"
+        partition = partition_of(self._requester.encode(), self._partitions)
+        self._answers = partition, self._broker.log("answers", partition).stable_end
+        self._asked_ms = now
+        self._send("links", 0, self.link.encode(), Register(self.link, self._requester))
+
+    def _read_answers(self) -> int:
+        partition, position = self._answers
+        records, position = self._broker.log("answers", partition).read(position)
+        self._answers = partition, position
+        for record in records:
+            lot: AnswerLot = decode("answers", record.value)
+            for entry in lot.entries:
+                if entry.requester == self._requester and isinstance(entry.answer, Registered):
+                    self._registered(entry.answer)
+        return len(records)
+
+    def _registered(self, answer: Registered) -> None:
+        if self._broker.now_ms() - self._asked_ms > limits.LINK_TIMEOUT_MS:
+            self._requester = ""  # it may be void by now, and the void be written before what is read from here on
+            self._count("answer too late")
+            return
+        self.address = LinkAddress(answer.link, answer.epoch, answer.partition)
+        self._position = self._broker.log("deliveries", answer.partition).stable_end
+        self._count("registered")
+
+    # -- deliveries --------------------------------------------------------------------------------------------------
+
+    def _lot(self, lot: DeliveryLot) -> None:
+        source = self.sources.setdefault(lot.source, Source())
+        require(lot.number > source.number or source.lost, f"{self.link}: lot {lot.number} of {lot.source} doubled")
+        if self.lose and not lot.reset:
+            self.lose -= 1
+            self._count("lot lost")
+            source.lost, source.asked_ms = True, -1
+            return
+        if lot.reset:
+            self._count("reset")
+            source.bindings, source.last, source.lost, source.asked_ms = {}, {}, False, -1
+        elif source.lost:
+            self.resync(lot.source)
+            return
+        else:
+            require(lot.number == source.number + 1, f"{self.link}: lot {lot.number} of {lot.source} after {source.number}")
+        source.number = lot.number
+        for entry in lot.entries:
+            self._entry(source, entry)
+
+    def _entry(self, source: Source, entry: object) -> None:
+        match entry:
+            case Bound(app=app, group=group):
+                self._bound(source, entry)
+            case Unbound(app=app, group=group):
+                held = source.bindings.get((app, group), set())
+                for pair in zip(entry.ordinals, entry.slots, strict=True):
+                    require(pair in held, f"{self.link}: {app}:{group} unbound {pair}, which was not bound")
+                    held.discard(pair)
+                    source.last.pop((app, group, pair[1]), None)
+                if not held:
+                    source.bindings.pop((app, group), None)
+            case Message(app=app, group=group):
+                self._expand(source, app, group, entry.prev, entry.seq)
+            case Head(app=app, group=group):
+                self._expand(source, app, group, entry.seq, entry.seq)
+            case SignalOut(app=app, group=group):
+                require(source.bindings.get((app, group)), f"{self.link}: a signal for {app}:{group}, which nobody hears")
+            case Accepted() | Refused() | Applied():
+                require(entry.slot is not None, f"{self.link}: an answer for nobody")
+
+    def _bound(self, source: Source, bound: Bound) -> None:
+        held = source.bindings.setdefault((bound.app, bound.group), set())
+        for pair in zip(bound.ordinals, bound.slots, strict=True):
+            require(pair not in held, f"{self.link}: {bound.app}:{bound.group} bound {pair} twice")
+            held.add(pair)
+            source.last[bound.app, bound.group, pair[1]] = bound.heads[0][1]  # pulled up to there
+
+    def _expand(self, source: Source, app: str, group: str, prev: int, seq: int) -> None:
+        held = source.bindings.get((app, group), set())
+        require(held, f"{self.link}: {app}:{group} seq {seq}, which nobody hears")
+        for _, slot in held:
+            last = source.last[app, group, slot]
+            require(last == prev, f"{self.link}: {app}:{group} slot {slot} holds {last}, then {seq} after {prev}")
+            source.last[app, group, slot] = seq
+
+    # -- sending -----------------------------------------------------------------------------------------------------
+
+    def _by_user(self, app: str, user: str, record: Up | Down) -> None:
+        key = key_of(app, user)
+        self._send("sessions", partition_of(key, self._partitions), key, record)
+
+    def _send(self, topic: str, partition: int, key: bytes | None, record: object) -> None:
+        self._emit(self.link, topic, partition, key, encode(record))
+
+    def _count(self, what: str) -> None:
+        self.seen[what] = self.seen.get(what, 0) + 1

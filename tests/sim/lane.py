@@ -1,0 +1,310 @@
+"""One worker's hold of one partition, one step at a time: the lane's order of steps with a pause before each.
+
+The scheduler runs steps one by one, so a crash, a freeze or a take-over can fall between any two. What is applied, when
+it is sent, what is written after the commit and what is forgotten on doubt is in the order of the real lane; merging of
+inputs and the partition's clock are the real ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from random import Random
+
+from streams.batches.clock import PartitionClock
+from streams.batches.inputs import Fetched, Inputs
+from streams.groups.core import INPUTS as GROUPS_INPUTS
+from streams.groups.core import GroupsCore
+from streams.links.core import INPUTS as LINKS_INPUTS
+from streams.links.core import LinksCore
+from streams.users.core import INPUTS as USERS_INPUTS
+from streams.users.core import UsersCore
+from tables.batch import Core, Outputs, Record
+from tables.rolls import index
+from tables.rows import LOCAL, Changes, Rows
+from tests.sim.broker import Broker, FencedError, Place, Producer
+from tests.sim.store import SimStore
+from topics import catalog
+from topics.catalog import Topic
+
+POISON = b"p-o-i-s-o-n"
+
+
+class PoisonError(Exception):
+    """A handler raised after it had changed things."""
+
+
+class FragileGroups(GroupsCore):
+    """Raises on marked records, after it applied them."""
+
+    def _apply_one(self, record: Record) -> None:
+        super()._apply_one(record)
+        _break_on(record)
+
+
+class FragileUsers(UsersCore):
+    """Raises on marked records, after it applied them."""
+
+    def _apply_one(self, record: Record) -> None:
+        super()._apply_one(record)
+        _break_on(record)
+
+
+def _break_on(record: Record) -> None:
+    if POISON in record.value and record.topic in {"messages", "relations", "sessions"}:
+        raise PoisonError("on purpose")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the lanes of a kind have in common."""
+
+    name: str
+    group: str
+    inputs: tuple[Topic, ...]
+    changelog: Topic
+    core: Callable[[Rows, int, int, int], Core]
+
+
+GROUPS = Kind("groups", "groups", GROUPS_INPUTS, catalog.GROUPS_CHANGELOG, FragileGroups)
+USERS = Kind("users", "users", USERS_INPUTS, catalog.USERS_CHANGELOG, FragileUsers)
+LINKS = Kind("links", "users", LINKS_INPUTS, catalog.LINKS_CHANGELOG, LinksCore)
+
+
+@dataclass(frozen=True)
+class Room:
+    """What the lanes of a world share."""
+
+    broker: Broker
+    rng: Random
+    faults: Counter[str]
+    partitions: int
+    links: int
+    trace: Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Applied:
+    """A batch that memory holds and the log does not yet."""
+
+    records: list[Record]
+    offsets: dict[str, int]
+    outputs: Outputs
+    changes: Changes
+
+
+class FailedError(Exception):
+    """A send failed, or nobody knows whether a commit did."""
+
+
+class SimLane:
+    """A lane from its opening until it is closed, fenced or crashed."""
+
+    def __init__(self, room: Room, kind: Kind, partition: int, worker: int, store: SimStore) -> None:
+        self.kind = kind
+        self.partition = partition
+        self.worker = worker
+        self.store = store
+        self.step_name = "start"
+        self.commit_step = ""
+        self.closed = ""
+        self.fail_commit = ""  # a fault waiting for the next commit: "send" or "unknown"
+        self.closing = False
+        self._room = room
+        self._topics = tuple(topic.name for topic in kind.inputs)
+        self._steps = self._run()
+        self._committing: Iterator[str] | None = None
+        self._ticked = False
+
+    def __repr__(self) -> str:
+        return f"{self.kind.name}/{self.partition}@w{self.worker}"
+
+    @property
+    def serving(self) -> bool:
+        return self.step_name in {"fetch", "apply", "await"}
+
+    @property
+    def place(self) -> Place:
+        return self.kind.changelog.name, self.partition
+
+    def step(self) -> None:
+        """One step: of the commit under way, or of the rest."""
+        try:
+            if self._committing is not None and (
+                self.step_name == "await" or self.closing or self._room.rng.random() < 0.5
+            ):
+                self._step_commit()
+            else:
+                self.step_name = next(self._steps)
+        except FencedError:
+            self.close("fenced")
+        except FailedError as error:
+            self.close(str(error))
+
+    def close(self, why: str) -> None:
+        """Memory is forgotten; what was sent and not committed stays open until somebody ends it."""
+        self._room.trace(f"{self!r} closed: {why} at {self.where}")
+        self.closed = why
+        self._committing = None
+
+    @property
+    def where(self) -> str:
+        """The step that would come next."""
+        return self.commit_step if self._committing is not None else self.step_name
+
+    def at_rest(self) -> bool:
+        """Nothing to read, to commit or to tick."""
+        if self.closed or not self.serving or self.step_name != "fetch" or self._committing is not None:
+            return False
+        ends = all(lag == 0 for lag in self.inputs.lag().values()) and self.inputs.idle
+        fresh = all(self._position(topic) >= self._room.broker.log(topic, self.partition).stable_end for topic in self._topics)
+        return ends and fresh and not self._due()
+
+    def _step_commit(self) -> None:
+        if self._committing is not None:
+            try:
+                self.commit_step = next(self._committing)
+            except StopIteration:
+                self._committing = None
+                self.commit_step = ""
+
+    # -- opening -----------------------------------------------------------------------------------------------------
+
+    def _run(self) -> Iterator[str]:
+        broker, kind = self._room.broker, self.kind
+        yield "fence"
+        self.producer: Producer = broker.start_producer(f"{kind.name}-{self.partition}")
+        yield "changelog end"
+        log = broker.log(*self.place)
+        end = log.stable_end
+        if self.store.offset > end:
+            self._room.faults["store discarded"] += 1
+            self.store.write(dict.fromkeys(list(self.store.rows)), 0)
+        yield from self._recover(end)
+        yield "offsets"
+        offsets = {topic: broker.committed.get((kind.group, topic, self.partition), 0) for topic in self._topics}
+        yield "core"
+        self.rows = Rows(self.store)
+        self._make_core()
+        self.clock = PartitionClock(lambda: broker.now_ms() / 1000)
+        self.inputs = Inputs(offsets)
+        self._positions = offsets
+        self._room.trace(f"{self!r} serves from {offsets}, rows up to {self.store.offset}")
+        yield from self._serve()
+
+    def _recover(self, end: int) -> Iterator[str]:
+        log = self._room.broker.log(*self.place)
+        while self.store.offset < end:
+            yield "recover"
+            records, position = log.read(self.store.offset, self._room.rng.randint(1, 40))
+            for record in records:
+                if record.key is not None:
+                    local = index(record.key, self.store.get(record.key), record.value, self.store.get)
+                    self.store.write({**local, record.key: record.value}, record.offset + 1)
+            self.store.write({}, min(position, end))
+            self._room.faults["rows recovered"] += len(records)
+
+    def _make_core(self) -> None:
+        self.core = self.kind.core(self.rows, self.partition, self._room.partitions, self._room.links)
+
+    # -- serving -----------------------------------------------------------------------------------------------------
+
+    def _serve(self) -> Iterator[str]:
+        while True:
+            yield "fetch"
+            if self.closing:
+                continue
+            self._fetch()
+            batch = self._next()
+            if batch is None:
+                continue
+            yield "apply"
+            applied = self._apply(*batch)
+            while self._committing is not None:
+                yield "await"
+            self._committing = self._commit(applied)
+            self.commit_step = "begin"
+
+    def _fetch(self) -> None:
+        topics = list(self._topics)
+        self._room.rng.shuffle(topics)
+        for topic in topics[: self._room.rng.randint(1, len(topics))]:
+            log = self._room.broker.log(topic, self.partition)
+            since = self._position(topic)
+            records, position = log.read(since, self._room.rng.randint(1, 12))
+            for record in records[-1:]:
+                self.clock.heard(record.timestamp)
+            self.inputs.offer(topic, Fetched(1, records, since, position, log.stable_end))
+            self._positions[topic] = position
+
+    def _position(self, topic: str) -> int:
+        return self._positions[topic]
+
+    def _due(self) -> bool:
+        due_ms = self.core.due_ms()
+        return due_ms is not None and self.clock.now_ms(idle=self.inputs.idle) >= due_ms
+
+    def _next(self) -> tuple[list[Record], dict[str, int]] | None:
+        due = self._due()
+        if self.inputs.ready and not (due and not self._ticked):
+            self._ticked = False
+            batch = self.inputs.take(self._room.rng.randint(1, 10))
+            return batch.records, dict(batch.offsets)
+        if due:
+            self._ticked = True
+            return [], {}
+        return None
+
+    def _apply(self, records: list[Record], offsets: dict[str, int]) -> Applied:
+        if self._committing is not None:
+            self._room.faults["apply overlaps a commit"] += 1
+        now_ms = self.clock.applied(max((record.at_ms for record in records), default=0))
+        while True:
+            try:
+                outputs = self.core.apply(records, now_ms)
+                break
+            except PoisonError as error:
+                self._room.faults["handler raised"] += 1
+                at = self.core.applying
+                records = [*records]
+                records[at] = dataclasses.replace(records[at], poison=repr(error))
+                self.rows.discard()
+                self._make_core()
+        told = Counter({topic: len(sent) for (topic, _), sent in outputs.records.items()})
+        self._room.trace(f"{self!r} applies {[(r.topic, r.offset) for r in records]} -> {dict(told)}")
+        return Applied(records, offsets, outputs, self.rows.take())
+
+    # -- committing --------------------------------------------------------------------------------------------------
+
+    def _commit(self, applied: Applied) -> Iterator[str]:
+        """Outputs, rows and offsets in one transaction; then the local rows; then it is settled."""
+        logged = [(key, value) for key, value in applied.changes.items() if not key.startswith(LOCAL)]
+        if applied.offsets or logged or applied.outputs.records:
+            self.producer.begin()
+            sends = list(applied.outputs.records.items())
+            while sends:
+                yield "send"
+                for _ in range(self._room.rng.randint(1, 4)):
+                    if sends:
+                        self.producer.send(*sends.pop())
+            yield "send rows"
+            after = self.producer.send(self.place, logged) if logged else self.store.offset
+            self._fail_if("send")
+            yield "send offsets"
+            offsets = {(topic, self.partition): offset for topic, offset in applied.offsets.items()}
+            self.producer.send_offsets(self.kind.group, offsets)
+            yield "commit"
+            self.producer.commit()
+            self._fail_if("unknown")
+            yield "store"
+            self.store.write(applied.changes, after)
+        yield "settle"
+        self.rows.settled()
+
+    def _fail_if(self, fault: str) -> None:
+        if self.fail_commit == fault:
+            if fault == "send":
+                self.producer.abort()
+            raise FailedError(f"{fault} failed")
