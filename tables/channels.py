@@ -5,14 +5,17 @@ seq rises by one a stored message and `prev` names the one before, so a receiver
 after its first try. A later one is refused as `expired`, one too many inside the window as `throttled`: a resend is never
 taken for new.
 
-Stored: seq, counter and the sends (a row that holds the newest, sealed rows behind it). Not stored: the newest messages;
-after a take-over the views read those from the cache and the store.
+Stored: seq, counter and the sends (a row that holds the newest, sealed rows behind it). A sealed row goes when the last of
+its sends can't be resent any more. Not stored: the newest messages; after a take-over the views read those from the cache
+and the store.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import NamedTuple
 
 import msgspec
@@ -25,29 +28,28 @@ from topics.messages import Send
 
 
 class Sent(NamedTuple):
-    """A send that would be known again.
+    """A send that would be known again. They sort by when they are forgotten.
 
     Attributes:
-        device: sender and device.
-        client_id: the sender's id of it.
+        until: it may be resent up to then.
         seq: the number it got.
         at: when it was appended.
-        until: it may be resent up to then.
+        device: sender and device.
+        client_id: the sender's id of it.
     """
 
-    device: str
-    client_id: str
+    until: int
     seq: int
     at: int
-    until: int
+    device: str
+    client_id: str
 
 
 class _Row(msgspec.Struct, array_like=True):
-    """A channel's row: numbers, the range of sealed rows, the newest sends."""
+    """A channel's row: numbers, that of the next sealed row, the newest sends."""
 
     seq: int
     counter: int
-    first_chunk: int
     next_chunk: int
     tail: list[Sent]
 
@@ -77,15 +79,13 @@ class Channel:
         self.recent: deque[tuple[int, bytes]] = deque()
         self._recent_bytes = 0
         stored = rows.get(self._key)
-        self._row = _decode_row(stored) if stored else _Row(0, 0, 0, 0, [])
-        self._sends: deque[Sent] = deque()
+        self._row = _decode_row(stored) if stored else _Row(0, 0, 0, [])
         self._known: dict[tuple[str, str], Sent] = {}
         self._per_device: dict[str, int] = {}
-        self._chunks: deque[int] = deque()  # how many sends each sealed row holds
-        for _, value in rows.scan(self._chunk_prefix):
-            chunk = _decode_chunk(value)
-            self._chunks.append(len(chunk))
-            self._remember(chunk)
+        self._sends: list[Sent] = []  # a heap
+        self._sealed: list[tuple[int, int]] = []  # a heap of (when its last send is forgotten, number)
+        for key, value in rows.scan(self._chunk_prefix):
+            self._remember_sealed(int.from_bytes(key[len(self._chunk_prefix) :], "big"), _decode_chunk(value))
         self._remember(self._row.tail)
 
     @property
@@ -98,8 +98,9 @@ class Channel:
         """How many events the channel has had."""
         return self._row.counter
 
-    def known(self, send: Send) -> Taken | None:
+    def known(self, send: Send, at: int) -> Taken | None:
         """What a resend got the first time; None for a send not known."""
+        self._forget(at)
         if (sent := self._known.get((_device(send), send.client_id))) is None:
             return None
         return Taken(sent.seq, sent.at, again=True)
@@ -120,14 +121,11 @@ class Channel:
         row = self._row
         row.seq += 1
         row.counter += 1
-        sent = Sent(_device(send), send.client_id, row.seq, at, max(at, send.tried_at) + limits.DEDUPE_WINDOW_MS)
+        sent = Sent(max(at, send.tried_at) + limits.DEDUPE_WINDOW_MS, row.seq, at, _device(send), send.client_id)
         row.tail.append(sent)
         self._remember((sent,))
         if len(row.tail) >= limits.TAIL_SENDS:
-            self._rows.put(self._chunk_prefix + keys.u64(row.next_chunk), _encode(row.tail))
-            self._chunks.append(len(row.tail))
-            row.next_chunk += 1
-            row.tail = []
+            self._seal()
         return Taken(row.seq, at, again=False)
 
     def keep(self, seq: int, message: bytes) -> None:
@@ -143,41 +141,47 @@ class Channel:
 
     def end(self) -> None:
         """The group ended: forget the sends, keep the numbers."""
-        row = self._row
-        for chunk in range(row.first_chunk, row.next_chunk):
-            self._rows.delete(self._chunk_prefix + keys.u64(chunk))
-        self._row = _Row(row.seq, row.counter, row.next_chunk, row.next_chunk, [])
+        for _, chunk in self._sealed:
+            self._rows.delete(self._chunk_key(chunk))
+        self._known, self._per_device, self._sends, self._sealed = {}, {}, [], []
+        self._row.tail = []
         self.flush()
 
-    def _remember(self, sends: list[Sent] | tuple[Sent, ...]) -> None:
+    def _seal(self) -> None:
+        """Give the newest sends a row of their own."""
+        row = self._row
+        self._rows.put(self._chunk_key(row.next_chunk), _encode(row.tail))
+        heappush(self._sealed, (max(row.tail).until, row.next_chunk))
+        row.next_chunk += 1
+        row.tail = []
+
+    def _remember(self, sends: Iterable[Sent]) -> None:
         for sent in sends:
-            self._sends.append(sent)
+            heappush(self._sends, sent)
             self._known[sent.device, sent.client_id] = sent
             self._per_device[sent.device] = self._per_device.get(sent.device, 0) + 1
 
+    def _remember_sealed(self, chunk: int, sends: list[Sent]) -> None:
+        heappush(self._sealed, (max(sends).until, chunk))
+        self._remember(sends)
+
     def _forget(self, now: int) -> None:
-        """Drop what can't be resent any more, oldest first, and the sealed rows that only held such."""
-        sends, row = self._sends, self._row
-        while sends and sends[0].until < now:
-            # A sealed row goes as one, with its last; the tail's are dropped from the row that is written anyway.
-            held = self._chunks[0] if self._chunks else len(row.tail)
-            if any(sends[i].until >= now for i in range(held)):
-                return
-            for _ in range(held):
-                self._drop(sends.popleft())
-            if self._chunks:
-                self._rows.delete(self._chunk_prefix + keys.u64(row.first_chunk))
-                self._chunks.popleft()
-                row.first_chunk += 1
-            else:
-                row.tail = []
+        """Drop what can't be resent any more, and the sealed rows that hold nothing else."""
+        while self._sends and self._sends[0].until < now:
+            self._drop(heappop(self._sends))
+        while self._sealed and self._sealed[0][0] < now:
+            self._rows.delete(self._chunk_key(heappop(self._sealed)[1]))
 
     def _drop(self, sent: Sent) -> None:
-        self._known.pop((sent.device, sent.client_id), None)
+        if self._known.get((sent.device, sent.client_id)) is sent:  # else a new send has taken the forgotten id since
+            del self._known[sent.device, sent.client_id]
         if (left := self._per_device[sent.device] - 1) > 0:
             self._per_device[sent.device] = left
         else:
             del self._per_device[sent.device]
+
+    def _chunk_key(self, chunk: int) -> bytes:
+        return self._chunk_prefix + keys.u64(chunk)
 
 
 def _device(send: Send) -> str:

@@ -16,7 +16,7 @@ def send(desk: Desk, send: Send) -> None:
     desk.check_address(send.reply)
     group = desk.groups.touch(send.app, send.group)
     channel = group.channel
-    taken = channel.known(send) if send.channel == channel.name else None
+    taken = channel.known(send, desk.now_ms) if send.channel == channel.name else None
     if taken is None:
         if (code := _refusal(group, send) or channel.refusal(send, desk.now_ms)) is not None:
             refused = Refused(
