@@ -1,7 +1,7 @@
 """The Link map of a group: which sessions listen to it, on which links [S4].
 
-Its version rises with each change set, strictly. A member's ordinal may have several sessions on one link. Bindings of dead
-registrations are dropped when the group is next touched, so that a link's death costs nothing for groups that are idle.
+Its version rises with each change set, strictly. A member's ordinal may have several sessions on one link. Bindings of
+dead registrations are dropped when the group is next touched: a link's death costs nothing for groups that are idle.
 
 Rows: one a link and page of ordinals, pairs of (ordinal, slot). They are keyed by link first, so that all of one link's
 bindings are one scan; the group's own row names its links.
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from tables import keys
 from tables.outbox import Outbox, Outlet
@@ -21,12 +20,26 @@ from topics import limits
 from topics.wire import LinkAddress
 
 
-@dataclass(slots=True)
 class Change:
-    """What changed for one link since the last notice: pairs of (ordinal, slot)."""
+    """What changed for one link since the last notice, in sum: what came and went again is not in it."""
 
-    bound: list[tuple[int, int]] = field(default_factory=list)
-    unbound: list[tuple[int, int]] = field(default_factory=list)
+    def __init__(self) -> None:
+        self._began: dict[tuple[int, int], bool] = {}
+
+    @property
+    def bound(self) -> list[tuple[int, int]]:
+        """Pairs of (ordinal, slot) that listen now and did not."""
+        return [pair for pair, began in self._began.items() if began]
+
+    @property
+    def unbound(self) -> list[tuple[int, int]]:
+        """Pairs of (ordinal, slot) that listened and do so no more."""
+        return [pair for pair, began in self._began.items() if not began]
+
+    def note(self, ordinal: int, slot: int, *, began: bool) -> None:
+        """A session began or ceased to listen: the opposite of what was noted of it before, if anything was."""
+        if self._began.pop((ordinal, slot), None) is None:
+            self._began[ordinal, slot] = began
 
 
 class LinkMap:
@@ -59,7 +72,7 @@ class LinkMap:
         if slot in held:
             return False
         slots[ordinal] = (*held, slot)
-        self._note(outlet, ordinal).bound.append((ordinal, slot))
+        self._note(outlet, ordinal, slot, began=True)
         return True
 
     def unbind(self, ordinal: int, outlet: Outlet, slot: int) -> bool:
@@ -68,7 +81,7 @@ class LinkMap:
         if slot not in held:
             return False
         self._keep(outlet, ordinal, tuple(other for other in held if other != slot))
-        self._note(outlet, ordinal).unbound.append((ordinal, slot))
+        self._note(outlet, ordinal, slot, began=False)
         return True
 
     def end(self, ordinals: Sequence[int]) -> None:
@@ -77,7 +90,8 @@ class LinkMap:
             for ordinal in ordinals:
                 if held := slots.get(ordinal):
                     self._keep(outlet, ordinal, ())
-                    self._note(outlet, ordinal).unbound.extend((ordinal, slot) for slot in held)
+                    for slot in held:
+                        self._note(outlet, ordinal, slot, began=False)
 
     def end_all(self) -> None:
         """The group ended."""
@@ -122,9 +136,9 @@ class LinkMap:
         for outlet in [outlet for outlet, slots in self._slots.items() if not slots]:
             del self._slots[outlet]
 
-    def _note(self, outlet: Outlet, ordinal: int) -> Change:
+    def _note(self, outlet: Outlet, ordinal: int, slot: int, *, began: bool) -> None:
         self._dirty.add((outlet, ordinal // limits.PAGE_ORDINALS))
-        return self._changes.setdefault(outlet, Change())
+        self._changes.setdefault(outlet, Change()).note(ordinal, slot, began=began)
 
     def _keep(self, outlet: Outlet, ordinal: int, held: tuple[int, ...]) -> None:
         if held:

@@ -1,7 +1,8 @@
 """What a batch has for each link, gathered into numbered lots; and for the other topics that take lots.
 
-A message is encoded once and the same bytes are appended for each link, so that a link costs an append. Lots of one source
-are numbered per registration of a link from 1 without holes; the numbers are one row, written with each batch that used any.
+A message is encoded once and the same bytes are appended for each link, so that a link costs an append. Lots of one
+source are numbered per registration of a link from 1 without holes; the numbers are one row, written with each batch
+that used any.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ class Outbox:
         self._outlets: dict[tuple[str, int], Outlet] = {}
         if stored := rows.get(keys.NUMBERS):
             for link, epoch, partition, number in _decode_numbers(stored):
-                self._outlets[link, epoch] = Outlet(LinkAddress(link, epoch, partition), number)
+                if not voids.covers(link, epoch):
+                    self._outlets[link, epoch] = Outlet(LinkAddress(link, epoch, partition), number)
 
     def outlet(self, link: str, epoch: int, partition: int) -> Outlet | None:
         """The outlet of a registration, opened if need be; None if it is dead."""
@@ -137,8 +139,8 @@ def history_head(source: int) -> bytes:
 
 
 def cut(entries: list[bytes]) -> list[list[bytes]]:
-    """Runs of entries of at most LOT_BYTES each, in order."""
-    if sum(map(len, entries)) <= limits.LOT_BYTES:
+    """Runs of entries of at most LOT_BYTES each, commas included, in order; a larger entry stands alone."""
+    if sum(map(len, entries)) + len(entries) <= limits.LOT_BYTES:
         return [entries] if entries else []
     runs: list[list[bytes]] = [[]]
     size = 0
@@ -149,5 +151,3 @@ def cut(entries: list[bytes]) -> list[list[bytes]]:
         runs[-1].append(entry)
         size += len(entry) + 1
     return runs
-
-

@@ -7,14 +7,13 @@ from tables.chores import Sweep
 from tables.groups import Group
 from tables.linkmap import binding_prefix, pairs
 from topics.bindings import Bind, BindingLot
-from topics.codec import Malformed, encode
-from topics.deliveries import Bound
+from topics.codec import Malformed
 from topics.links import Void
 from topics.resync import Resync
 
 
 def lot(desk: Desk, lot: BindingLot) -> None:
-    """Bind the sessions of members, unbind those that ended. A bind of who is no member, or of a dead link, is refused."""
+    """Bind members' sessions, unbind those that ended. A bind of who is no member, or of a dead link, is refused."""
     for entry in lot.entries:
         group = desk.groups.touch(entry.app, entry.group)
         if isinstance(entry, Bind):
@@ -54,8 +53,4 @@ def resync(desk: Desk, resync: Resync) -> None:
     for key, bound in by_group.items():
         app, _, name = key.decode().partition(":")
         group = desk.groups.touch(app, name)
-        ordinals, slots = [ordinal for ordinal, _ in bound], [slot for _, slot in bound]
-        heads = [(group.channel.name, group.channel.seq)]
-        outlet.entries.append(encode(Bound(app, name, group.map.version, ordinals, slots, heads)))
-
-
+        desk.tell_bound(group, outlet, bound)

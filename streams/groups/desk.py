@@ -1,17 +1,17 @@
-"""What the flows of the groups role work with: the tables of one partition, and the trays that a batch's outputs go to."""
+"""What the flows of the groups role work with: a partition's tables, and the trays that a batch's outputs go to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 
 from tables.batch import Outputs
 from tables.chores import Chores
 from tables.groups import Group, Groups
-from tables.outbox import ANSWERS_HEAD, MEMBERSHIPS_HEAD, Lots, Outbox, history_head
+from tables.outbox import ANSWERS_HEAD, MEMBERSHIPS_HEAD, Lots, Outbox, Outlet, history_head
 from tables.quiet import Quiet
 from tables.rows import Rows
 from tables.voids import Voids
-from topics import catalog
+from topics import catalog, limits
 from topics.answers import Accepted, AnswerTo, Applied, Refused
 from topics.codec import Malformed, encode
 from topics.deliveries import Bound, Unbound
@@ -88,18 +88,22 @@ class Desk:
     def settle(self, group: Group) -> None:
         """Tell the links which of their sessions began or ceased to listen; whatever follows finds them told."""
         for outlet, change in group.map.take_changes().items():
-            version = group.map.version
-            if change.bound:
-                ordinals, slots = _columns(change.bound)
-                heads = [(group.channel.name, group.channel.seq)]
-                outlet.entries.append(encode(Bound(group.app, group.group, version, ordinals, slots, heads)))
-            if change.unbound:
-                ordinals, slots = _columns(change.unbound)
-                outlet.entries.append(encode(Unbound(group.app, group.group, version, ordinals, slots)))
+            for ordinals, slots in _columns(change.unbound):
+                unbound = Unbound(group.app, group.group, group.map.version, ordinals, slots)
+                outlet.entries.append(encode(unbound))
+            self.tell_bound(group, outlet, change.bound)
+
+    def tell_bound(self, group: Group, outlet: Outlet, pairs: Sequence[tuple[int, int]]) -> None:
+        """Tell a link that these sessions, pairs of (ordinal, slot), listen to the group."""
+        heads = [(group.channel.name, group.channel.seq)]
+        for ordinals, slots in _columns(pairs):
+            bound = Bound(group.app, group.group, group.map.version, ordinals, slots, heads)
+            outlet.entries.append(encode(bound))
 
     def flush(self) -> None:
         """Bring the rows up to date with memory."""
         for group in self.groups.touched():
+            group.prune(self.voids)  # a link that died after the touch: its rows may be swept already
             self.settle(group)
         self.groups.flush()
 
@@ -113,13 +117,13 @@ class Desk:
         self._events = []
 
 
-def _columns(pairs: Iterable[tuple[int, int]]) -> tuple[list[int], list[int]]:
-    ordinals, slots = zip(*pairs, strict=True)
-    return list(ordinals), list(slots)
+def _columns(pairs: Sequence[tuple[int, int]]) -> Iterator[tuple[list[int], list[int]]]:
+    """Ordinals and slots, in runs that leave an entry small."""
+    for start in range(0, len(pairs), limits.ENTRY_PAIRS):
+        run = pairs[start : start + limits.ENTRY_PAIRS]
+        yield [ordinal for ordinal, _ in run], [slot for _, slot in run]
 
 
 def slot_of(reply: ReplyTo | None) -> int | None:
     """The session an answer is for, as the answer names it."""
     return reply.slot if isinstance(reply, ToSession) else None
-
-
