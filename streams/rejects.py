@@ -12,11 +12,13 @@ from topics.rejects import Reason, Reject
 
 #: A rejected value is kept up to this many bytes.
 _KEPT_BYTES: Final = 512 * 1024
+_KEPT_KEY_BYTES: Final = 1024
 _DETAIL_CHARS: Final = 500
 
 
 def reject(out: Outputs, partition: int, record: Record, reason: Reason, detail: str) -> None:
     """Send a record to the reject topic, to the partition it stood on."""
+    key = None if record.key is None else record.key[:_KEPT_KEY_BYTES]
     rejected = Reject(
         record.topic,
         partition,
@@ -24,9 +26,9 @@ def reject(out: Outputs, partition: int, record: Record, reason: Reason, detail:
         reason,
         detail[:_DETAIL_CHARS],
         record.value[:_KEPT_BYTES],
-        record.key,
+        key,
     )
-    out.send(catalog.REJECTS.name, partition, record.key, encode(rejected))
+    out.send(catalog.REJECTS.name, partition, key, encode(rejected))
     out.rejected += 1
 
 

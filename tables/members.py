@@ -1,8 +1,8 @@
 """Who is a member of a group, under which ordinal.
 
 Ordinals are dense: 0, 1, 2, ... in the order of joining, never used again while the group lives. Rows are pages of
-PAGE_ORDINALS names plus small rows for what changed since, so that one edit doesn't rewrite a page and a million members
-are some thousand rows. In memory a member takes some 12 bytes more than the name: a sorted array of hashes beside one
+PAGE_ORDINALS names plus small rows for what changed since: one edit doesn't rewrite a page, and a million members are
+some thousand rows. In memory a member takes some 12 bytes more than the name: a sorted array of hashes beside one
 of ordinals, found by bisection; a hash is checked against the name on its page, so a collision can't admit a stranger.
 """
 
@@ -107,7 +107,7 @@ class Members:
     def remove(self, users: Iterable[str]) -> list[tuple[str, int]]:
         """Drop users who are members; returns these with the ordinals they had."""
         removed: dict[int, str] = {}
-        for user in users:
+        for user in dict.fromkeys(users):  # once each: the pages are blanked at the end
             name = user.encode()
             if (ordinal := self._find(name)) is None:
                 continue
@@ -145,7 +145,7 @@ class Members:
 
     @staticmethod
     def take_pages(rows: Rows, group: bytes, first: int, end: int) -> list[tuple[int, str]]:
-        """Remove the rows of ordinals from `first` to before `end`, whole pages; returns the (ordinal, user) they held."""
+        """Remove the rows of ordinals from `first` to before `end`, whole pages; returns the (ordinal, user) held."""
         found: dict[int, bytes] = {}
         for page in range(first // limits.PAGE_ORDINALS, -(-end // limits.PAGE_ORDINALS)):
             key = keys.name(keys.PAGE, group) + keys.u32(page)

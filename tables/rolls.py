@@ -11,7 +11,7 @@ leaving of another ordinal, changes nothing.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -83,7 +83,7 @@ class Rolls:
 
     def _put(self, key: bytes, entries: list[tuple[int, str]]) -> None:
         new = _encode(entries) if entries else None
-        for index_key, value in index(key, self._rows.get(key), new).items():
+        for index_key, value in index(key, self._rows.get(key), new, self._rows.get).items():
             self._rows.set(index_key, value)
         self._rows.set(key, new)
 
@@ -92,15 +92,21 @@ class Rolls:
         return Membership(*_PLACE.unpack(stored)) if stored else None
 
 
-def index(key: bytes, old: bytes | None, new: bytes | None) -> Changes:
-    """The local rows that a change of a row brings with it; none for rows that are no roll."""
+def index(key: bytes, old: bytes | None, new: bytes | None, get: Callable[[bytes], bytes | None]) -> Changes:
+    """The local rows that a change of a row brings with it; none for rows that are no roll.
+
+    `get` reads local rows: one that names another roll stays, for in a compacted log a user's new roll may come before the
+    change of the old one.
+    """
     if not key.startswith(keys.ROLL):
         return {}
     group, roll = key[len(keys.ROLL) : -5], int.from_bytes(key[-4:], "big")
     app = group.partition(b":")[0].decode()
     changes: dict[bytes, bytes | None] = {}
     for _, user in _decode(old) if old else ():
-        changes[keys.name(keys.GROUPS_OF, key_of(app, user)) + group] = None
+        index_key = keys.name(keys.GROUPS_OF, key_of(app, user)) + group
+        if (place := get(index_key)) is not None and _PLACE.unpack(place)[1] == roll:
+            changes[index_key] = None
     for ordinal, user in _decode(new) if new else ():
         changes[keys.name(keys.GROUPS_OF, key_of(app, user)) + group] = _PLACE.pack(ordinal, roll)
     return changes

@@ -9,6 +9,8 @@ import msgspec
 from tables import keys
 from tables.rows import Rows
 from tables.voids import Voids
+from topics import limits
+from topics.codec import Malformed
 from topics.keys import key_of
 
 
@@ -27,7 +29,7 @@ _decode = msgspec.msgpack.Decoder(list[Session]).decode
 
 
 class Sessions:
-    """Who is online, and where. A dead link's sessions are not seen any more, and go from the row when it is next written."""
+    """Who is online, and where. A dead link's sessions are seen no more, and leave the row when it is next written."""
 
     def __init__(self, rows: Rows, voids: Voids) -> None:
         self._rows = rows
@@ -39,10 +41,16 @@ class Sessions:
         return [s for s in _decode(stored) if not self._voids.covers(s.link, s.epoch)] if stored else []
 
     def up(self, app: str, user: str, session: Session) -> bool:
-        """A session began; False if it was known or its link is dead."""
+        """A session began; False if it was known or its link is dead.
+
+        Raises:
+            Malformed: the user has as many as one may have.
+        """
         held = self.of(app, user)
         if self._voids.covers(session.link, session.epoch) or any(_same(session, other) for other in held):
             return False
+        if len(held) >= limits.SESSIONS_PER_USER:
+            raise Malformed("too_many_sessions", f"limit {limits.SESSIONS_PER_USER}")
         self._write(app, user, [*held, session])
         return True
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from streams.users.desk import Desk
 from tables.sessions import Session
-from topics import limits
 from topics.codec import Malformed
 from topics.keys import key_of, partition_of
 from topics.sessions import Down, Up
@@ -15,8 +14,6 @@ def up(desk: Desk, up: Up) -> None:
     _check_partition(desk, up)
     if up.partition >= desk.links:
         raise Malformed("bad_address", f"partition {up.partition} of {desk.links}")
-    if len(desk.sessions.of(up.app, up.user)) >= limits.SESSIONS_PER_USER:
-        raise Malformed("too_many_sessions", f"limit {limits.SESSIONS_PER_USER}")
     session = Session(up.device, up.link, up.epoch, up.partition, up.slot)
     if desk.sessions.up(up.app, up.user, session):
         for group, ordinal in desk.rolls.groups_of(up.app, up.user):
