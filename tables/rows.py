@@ -8,15 +8,18 @@ not at all: the lane takes the changes into the transaction and, after the commi
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Protocol
 
 #: A row's new value; None deletes it.
 Changes = Mapping[bytes, bytes | None]
 
 
-#: Rows under this prefix stay in the local store: they are made anew from the others and never logged.
+#: Rows under this prefix stay in the local store: an index makes them anew from the others, and they are never logged.
 LOCAL: Final = b"~"
+
+#: The local rows that a change of a row brings with it: (key, old value, new value, reads local rows) -> changes.
+Index = Callable[[bytes, bytes | None, bytes | None, Callable[[bytes], bytes | None]], Changes]
 
 
 class Store(Protocol):

@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams.batches import topic_ids
 from streams.batches.store import LocalStore, Origin, RocksStore, State, open_store
+from tables.rows import Changes, Index, Store
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +48,8 @@ class Recovery:
         self._folder = folder
         self._wall_ms = wall_ms
 
-    async def open(self, topic: str, partition: int, partitions: int) -> LocalStore:
-        """The complete rows of a partition.
+    async def open(self, topic: str, partition: int, partitions: int, index: Index | None = None) -> LocalStore:
+        """The complete rows of a partition, with those that `index` makes of them.
 
         Raises:
             PartitionCountError: the changelog does not have `partitions` partitions.
@@ -64,18 +65,20 @@ class Recovery:
         )
         await reader.start()
         try:
-            return await self._open(reader, TopicPartition(topic, partition), partitions)
+            return await self._open(reader, TopicPartition(topic, partition), partitions, index)
         finally:
             await reader.stop()
 
-    async def _open(self, reader: AIOKafkaConsumer, tp: TopicPartition, partitions: int) -> LocalStore:
+    async def _open(
+        self, reader: AIOKafkaConsumer, tp: TopicPartition, partitions: int, index: Index | None
+    ) -> LocalStore:
         origin = await self._origin(reader, tp.topic, partitions)
         begin = (await reader.beginning_offsets([tp]))[tp]
         end = (await reader.end_offsets([tp]))[tp]
         folder = self._folder / tp.topic / str(tp.partition)
         store = await asyncio.to_thread(open_store, folder, origin, begin, end, self._wall_ms())
         try:
-            await self._read(reader, tp, store, store.state or State(origin, begin, 0, 0), end)
+            await self._read(reader, tp, store, store.state or State(origin, begin, 0, 0), end, index)
         except BaseException:
             store.close()
             raise
@@ -88,7 +91,13 @@ class Recovery:
         return Origin(str(uuid.UUID(bytes=found.topic_id)), partitions)
 
     async def _read(
-        self, reader: AIOKafkaConsumer, tp: TopicPartition, store: RocksStore, state: State, end: int
+        self,
+        reader: AIOKafkaConsumer,
+        tp: TopicPartition,
+        store: RocksStore,
+        state: State,
+        end: int,
+        index: Index | None,
     ) -> None:
         reader.assign([tp])
         reader.seek(tp, state.offset)
@@ -104,7 +113,9 @@ class Recovery:
                 moved = now
                 rows += len(fetched)
                 clock_ms = max(clock_ms, fetched[-1].timestamp) if fetched else clock_ms
-                changes = {record.key: record.value for record in fetched}
+                changes: Changes = {record.key: record.value for record in fetched}
+                if index is not None:
+                    changes = indexed(changes, store, index)
                 store.write(changes, State(state.origin, position, self._wall_ms(), clock_ms))
             if now - told > _TELL_S:
                 told = now
@@ -112,3 +123,15 @@ class Recovery:
         store.write({}, State(state.origin, position, self._wall_ms(), clock_ms))
         took = time.monotonic() - began
         log.info("%s/%s: complete at %d, %d rows read in %.2f s", tp.topic, tp.partition, position, rows, took)
+
+
+def indexed(changes: Changes, store: Store, index: Index) -> Changes:
+    """The changes of logged rows, and the local rows that they bring with them."""
+    local: dict[bytes, bytes | None] = {}
+
+    def get(key: bytes) -> bytes | None:
+        return local[key] if key in local else store.get(key)
+
+    for key, value in changes.items():
+        local.update(index(key, store.get(key), value, get))
+    return {**changes, **local}

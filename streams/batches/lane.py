@@ -33,7 +33,7 @@ from streams.batches.producer import FENCED, Producer
 from streams.batches.rejects import RejectShare, RejectShareError
 from streams.batches.store import LocalStore, MemoryStore, State, StoreError, StoreInUseError
 from tables.batch import Core, MakeCore, Outputs, Record
-from tables.rows import Changes, Rows
+from tables.rows import LOCAL, Changes, Index, Rows
 from topics.catalog import Topic
 
 log = logging.getLogger(__name__)
@@ -81,6 +81,7 @@ class LaneKind:
         changelog: where its rows are kept; None if it has none.
         make_core: makes the deciding half of a partition.
         store_effects: writes to stores outside of Kafka before each transaction, if it has any.
+        index: makes the local rows anew that are not in the changelog, if it has any.
     """
 
     name: str
@@ -88,6 +89,7 @@ class LaneKind:
     changelog: Topic | None
     make_core: MakeCore
     store_effects: StoreEffects | None = None
+    index: Index | None = None
 
 
 class Source(Protocol):
@@ -547,10 +549,10 @@ class Lane:
     async def _send(self, applied: Applied) -> dict[tuple[str, int], int]:
         """Begin the transaction and write all of it."""
         sends: dict[tuple[str, int], Sequence[tuple[bytes | None, bytes | None]]] = {**applied.outputs.records}
-        if applied.changes:
+        if logged := [row for row in applied.changes.items() if not row[0].startswith(LOCAL)]:
             if self.kind.changelog is None:
                 raise CoreBugError(f"{self!r} has no changelog, and its core changed rows")
-            sends[self.kind.changelog.name, self.partition] = list(applied.changes.items())
+            sends[self.kind.changelog.name, self.partition] = logged
         offsets = {(topic, self.partition): offset for topic, offset in applied.offsets.items()}
         return await self._running_producer.send(sends, offsets, self._edges.group)
 

@@ -147,10 +147,10 @@ class RoleApp(faust.App):
 
         open_store = None
         if kind.changelog is not None:
-            changelog, count = kind.changelog.name, self._count(kind.changelog)
+            changelog, count, index = kind.changelog.name, self._count(kind.changelog), kind.index
 
             async def open_store() -> Any:
-                return await self._recovery.open(changelog, partition, count)
+                return await self._recovery.open(changelog, partition, count, index)
 
         return Edges(
             source=_Source(self, partition),
