@@ -1,0 +1,221 @@
+"""The example gateway's link on a real broker, with a pipeline that is played by the test."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.structs import ConsumerRecord
+
+from examples.gateway.link import Handler, Link, NotRegisteredError, Registration
+from examples.gateway.wire import Answer, Group, Message
+from streams.settings import Settings
+from topics.keys import partition_of
+
+TOPICS = ("links", "sessions", "messages", "relations", "resync")
+
+
+class Heard(Handler):
+    """Writes down what it hears."""
+
+    def __init__(self) -> None:
+        self.calls: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
+
+    def on_registered(self, registration: Registration) -> None:
+        self.calls.put_nowait(("registered", registration))
+
+    def on_void(self) -> None:
+        self.calls.put_nowait(("void",))
+
+    def on_live(self, group: Group, slots: Sequence[int], heads: Sequence[tuple[str, int]]) -> None:
+        self.calls.put_nowait(("live", group.name, slots, heads))
+
+    def on_message(self, group: Group, message: Message, slots: Sequence[int]) -> None:
+        self.calls.put_nowait(("message", group.name, message.seq, bytes(message.body), slots))
+
+    def on_answer(self, slot: int, answer: Answer) -> None:
+        self.calls.put_nowait(("answer", slot, answer))
+
+
+class Pipeline:
+    """What the pipeline does for one link, done by hand."""
+
+    def __init__(self, settings: Settings, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer) -> None:
+        self.settings = settings
+        self._producer = producer
+        self._consumer = consumer
+
+    async def next(self, topic: str, kind: str) -> tuple[dict[str, Any], ConsumerRecord]:
+        """The next record of this kind; others are passed over."""
+        async with asyncio.timeout(15):
+            while True:
+                record = await self._consumer.getone()
+                value = json.loads(record.value)
+                if (record.topic, value["t"]) == (topic, kind):
+                    return value, record
+
+    async def answer(self, requester: str, answer: dict[str, Any]) -> None:
+        lot = {"t": "answers", "entries": [{"requester": requester, "answer": answer}]}
+        partition = partition_of(requester.encode(), self.settings.partitions)
+        await self._producer.send_and_wait("answers", json.dumps(lot).encode(), partition=partition)
+
+    async def register(self, partition: int) -> int:
+        """Answer the next registration; gives its epoch."""
+        value, record = await self.next("links", "register")
+        assert record.key == value["link"].encode()
+        told = {"t": "registered", "link": value["link"], "epoch": record.offset, "partition": partition}
+        await self.answer(value["requester"], told | {"partitions": self.settings.partitions})
+        return int(record.offset)
+
+    async def deliver(self, partition: int, record: dict[str, Any]) -> None:
+        await self._producer.send_and_wait("deliveries", json.dumps(record).encode(), partition=partition)
+
+
+@pytest.fixture
+async def pipeline(fresh_topics: Settings) -> AsyncIterator[Pipeline]:
+    async with AsyncExitStack() as stack:
+        kafka = fresh_topics.kafka_bootstrap
+        producer = await stack.enter_async_context(AIOKafkaProducer(bootstrap_servers=kafka))
+        consumer = AIOKafkaConsumer(*TOPICS, bootstrap_servers=kafka, group_id=None, auto_offset_reset="latest")
+        await stack.enter_async_context(consumer)
+        await consumer.seek_to_end()
+        yield Pipeline(fresh_topics, producer, consumer)
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+async def link(pipeline: Pipeline, heard: Heard) -> AsyncIterator[Link]:
+    async with Link("L1", pipeline.settings.kafka_bootstrap, heard, address="http://there") as started:
+        yield started
+
+
+async def call(heard: Heard) -> tuple[Any, ...]:
+    async with asyncio.timeout(15):
+        return await heard.calls.get()
+
+
+def lot(epoch: int, number: int, *entries: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"t": "lot", "link": "L1", "epoch": epoch, "source": 1, "number": number, "entries": [*entries], **more}
+
+
+def bound(slot: int) -> dict[str, Any]:
+    told = {"t": "bound", "app": "demo", "group": "g", "map": 1, "ordinals": [0], "slots": [slot]}
+    return told | {"heads": [["main", 0]]}
+
+
+def message(seq: int) -> dict[str, Any]:
+    numbers = {"s": seq, "p": seq - 1, "n": seq, "gv": 1, "lm": 1, "at": 5}
+    return {"t": "m", "a": "demo", "g": "g", "c": "main", **numbers, "f": "ann", "d": "d", "i": "i", "b": "hi"}
+
+
+async def test_a_registered_link_beats_and_brings_sessions_up_and_down(
+    pipeline: Pipeline, heard: Heard, link: Link
+) -> None:
+    epoch = await pipeline.register(partition=3)
+    assert await call(heard) == ("registered", Registration(epoch, 3, pipeline.settings.partitions))
+    session = link.new_session("demo", "ann", "phone")
+    await link.up(session)
+    up, record = await pipeline.next("sessions", "up")
+    address = {"link": "L1", "epoch": epoch, "partition": 3, "slot": session.slot}
+    assert up == {"t": "up", "app": "demo", "user": "ann", "device": "phone"} | address
+    assert (record.key, record.partition) == (b"demo:ann", partition_of(b"demo:ann", pipeline.settings.partitions))
+    beat, _ = await pipeline.next("links", "beat")
+    assert beat == {"t": "beat", "link": "L1", "epoch": epoch, "sessions": 1}
+    await link.down(session)
+    down, _ = await pipeline.next("sessions", "down")
+    assert down == {"t": "down", "app": "demo", "user": "ann", "link": "L1", "epoch": epoch, "slot": session.slot}
+    assert link.new_session("demo", "ann", "phone").slot != session.slot
+
+
+async def test_what_is_delivered_is_heard_once_with_all_slots(pipeline: Pipeline, heard: Heard, link: Link) -> None:
+    epoch = await pipeline.register(partition=2)
+    await call(heard)
+    slots = [link.new_session("demo", name, "d").slot for name in ("ann", "bob")]
+    await pipeline.deliver(2, lot(epoch, 1, *map(bound, slots), message(1)))
+    assert [await call(heard) for _ in slots] == [("live", "g", (slot,), (("main", 0),)) for slot in slots]
+    assert await call(heard) == ("message", "g", 1, b'"hi"', tuple(slots))
+
+
+async def test_sends_carry_the_body_as_it_came_and_say_where_the_answer_goes(pipeline: Pipeline, link: Link) -> None:
+    epoch = await pipeline.register(partition=2)
+    await link.registered()
+    session = link.new_session("demo", "ann", "phone")
+    await link.send(session, "g", "c1", 77, b'{"text": "\xc3\xa9"}')
+    sent, record = await pipeline.next("messages", "send")
+    assert b'"body":{"text": "\xc3\xa9"}' in record.value
+    assert (sent["client_id"], sent["tried_at"], sent["sender"], sent["device"]) == ("c1", 77, "ann", "phone")
+    reply = {"t": "session", "link": "L1", "epoch": epoch, "partition": 2, "slot": session.slot}
+    assert sent["reply"] == reply
+    assert (record.key, record.partition) == (b"demo:g", partition_of(b"demo:g", pipeline.settings.partitions))
+    await link.add_members(session, "g", ["ann"], request="r1")
+    added, record = await pipeline.next("relations", "add_members")
+    assert added == {"t": "add_members", "users": ["ann"], "app": "demo", "group": "g", "reply": reply, "request": "r1"}
+    assert record.key == b"demo:g"
+
+
+async def test_a_hole_is_asked_about_at_its_source(
+    pipeline: Pipeline, heard: Heard, link: Link, caplog: pytest.LogCaptureFixture
+) -> None:
+    epoch = await pipeline.register(partition=2)
+    await call(heard)
+    await pipeline.deliver(2, lot(epoch, 1, bound(0)))
+    await pipeline.deliver(2, lot(epoch, 3, message(2)))
+    asked, record = await pipeline.next("resync", "resync")
+    assert asked == {"t": "resync", "link": "L1", "epoch": epoch, "partition": 2, "source": 1, "have": 1}
+    assert record.partition == 1
+    await pipeline.deliver(2, lot(epoch, 4, bound(0), reset=True))
+    assert [(await call(heard))[0] for _ in range(2)] == ["live", "live"]
+    assert "lost track of source 1" in caplog.text
+    assert link.state is not None
+
+
+async def test_a_void_link_registers_anew_and_starts_without_sessions(
+    pipeline: Pipeline, heard: Heard, link: Link
+) -> None:
+    first = await pipeline.register(partition=2)
+    await call(heard)
+    session = link.new_session("demo", "ann", "phone")
+    await pipeline.deliver(2, {"t": "void", "link": "L1", "epoch": first})
+    assert await call(heard) == ("void",)
+    second = await pipeline.register(partition=5)
+    assert await call(heard) == ("registered", Registration(second, 5, pipeline.settings.partitions))
+    assert second > first
+    assert link.sessions == {}
+    with pytest.raises(NotRegisteredError):
+        await link.send(session, "g", "c1", 77, b"1")
+
+
+async def test_without_an_answer_it_registers_anew_under_another_requester(
+    pipeline: Pipeline, heard: Heard, link: Link, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    silent, _ = await pipeline.next("links", "register")
+    late, record = await pipeline.next("links", "register")
+    assert late["requester"] != silent["requester"]
+    await pipeline.answer(late["requester"], {"t": "refused", "code": "no_free_partition"})
+    epoch = await pipeline.register(partition=1)
+    assert epoch > record.offset
+    assert (await call(heard))[0] == "registered"
+    assert "no_free_partition" in caplog.text
+    assert link.registration is not None
+
+
+async def test_a_link_that_stops_leaves(pipeline: Pipeline, heard: Heard) -> None:
+    link = Link("L2", pipeline.settings.kafka_bootstrap, heard)
+    await link.start()
+    epoch = await pipeline.register(partition=2)
+    await call(heard)
+    await link.stop()
+    left, _ = await pipeline.next("links", "leave")
+    assert left == {"t": "leave", "link": "L2", "epoch": epoch}
+    assert await call(heard) == ("void",)
