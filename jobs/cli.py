@@ -23,6 +23,7 @@ COMMANDS: Final[dict[str, str]] = {
     "services": "jobs.services.commands",
     "topics": "jobs.topics",
     "config": "jobs.config",
+    "token": "jobs.token",
 }
 
 _EXAMPLES: Final = """\

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 
 _REQUEST_S: Final = 5.0
 _CONNECT_S: Final = 3.0
+_AGAIN_S: Final = 0.5  # after a failed connect nobody tries for so long: one is dear
 _YIELD_EVERY: Final = 8  # statements bound before others get their turn on the loop
 _ROW_OVERHEAD: Final = 256  # a row's bytes besides its body, about
 
@@ -76,6 +78,7 @@ class HistoryTable:
         self._settings = settings
         self._connection: _Connection | None = None
         self._connecting: asyncio.Task[_Connection] | None = None
+        self._failed: tuple[float, AwayError] | None = None
         self._in_flight = asyncio.Semaphore(limits.STORE_IN_FLIGHT)
 
     async def write(self, writing: Writing) -> None:
@@ -191,6 +194,8 @@ class HistoryTable:
     async def _connected(self) -> _Connection:
         if self._connection is not None:
             return self._connection
+        if self._failed is not None and time.monotonic() < self._failed[0] + _AGAIN_S:
+            raise self._failed[1]
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._connect())
             self._connecting.add_done_callback(lambda task: task.cancelled() or task.exception())  # seen, if by no one
@@ -200,7 +205,9 @@ class HistoryTable:
         try:
             self._connection = await asyncio.to_thread(_open, self._settings)
         except Exception as error:
-            raise AwayError("cassandra", _brief(error)) from error
+            away = AwayError("cassandra", _brief(error))
+            self._failed = time.monotonic(), away
+            raise away from error
         else:
             return self._connection
         finally:

@@ -8,35 +8,37 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from types import TracebackType
-from typing import Self
+from typing import Protocol
 
 from streams.rejects import reject
-from streams.sinks.cassandra import HistoryTable, Writing
-from streams.sinks.core import Keep
+from streams.sinks.cassandra import Writing
+from streams.sinks.core import Entry, Keep
 from streams.sinks.patience import patiently
-from streams.sinks.redis import RecentCache
 from tables.batch import Outputs, Record
 
 
-class StoreEffects:
-    """The lanes' `store_effects`. Made once a worker; closes the stores at its end."""
+class Table(Protocol):
+    """Where history is kept for good."""
 
-    def __init__(self, table: HistoryTable, cache: RecentCache) -> None:
+    async def write(self, writing: Writing) -> None:
+        """See `HistoryTable.write`."""
+
+
+class Cache(Protocol):
+    """Where the newest messages are kept."""
+
+    async def write(self, entries: Sequence[Entry]) -> None:
+        """See `RecentCache.write`."""
+
+
+class StoreEffects:
+    """The lanes' `store_effects`, one for all lanes of a worker."""
+
+    def __init__(self, table: Table, cache: Cache) -> None:
         self.stored = 0  #: messages stored since the worker began
         self._table = table
         self._cache = cache
         self._waits: dict[int, dict[str, str]] = {}
-
-    async def __aenter__(self) -> Self:
-        """Connects to nothing yet: a worker may begin while its stores are away."""
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Disconnects."""
-        await asyncio.gather(self._table.close(), self._cache.close())
 
     async def __call__(self, outputs: Outputs, records: Sequence[Record]) -> None:
         """Store what a batch brings; returns when it is there, however long that takes."""

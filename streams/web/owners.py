@@ -1,0 +1,42 @@
+"""Who serves a partition, and how far history is stored: what every view knows of the whole cluster."""
+
+from __future__ import annotations
+
+from streams.sinks.patience import AwayError
+from topics.owners import Owner, Stored
+
+
+class Directory:
+    """The newest of `owners` and `stored`."""
+
+    def __init__(self) -> None:
+        self.complete = False  #: has seen all that was there when it began
+        self._urls: dict[tuple[str, int], str] = {}
+        self._stored: dict[int, Stored] = {}
+
+    def owner(self, record: Owner) -> None:
+        """A partition has this owner from here on."""
+        self._urls[record.role, record.partition] = record.url
+
+    def stored(self, record: Stored) -> None:
+        """History is stored up to here."""
+        self._stored[record.partition] = record
+
+    def url(self, role: str, partition: int) -> str | None:
+        """Where a partition's owner was found last."""
+        return self._urls.get((role, partition))
+
+    def offset(self, partition: int) -> int | None:
+        """The first offset of a partition of `history` that may not be stored; None if nothing was ever stored.
+
+        Raises:
+            AwayError: it is not known yet.
+        """
+        if not self.complete:
+            raise AwayError("kafka", "`stored` is not read to its end yet")
+        found = self._stored.get(partition)
+        return None if found is None else found.offset
+
+    def watermarks(self) -> dict[int, Stored]:
+        """How far each partition of `history` is stored."""
+        return dict(self._stored)
