@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -40,11 +40,13 @@ class WorkerState(msgspec.Struct):
         role: its role.
         joined: its group has given it partitions at least once.
         lanes: those it has now.
+        counts: what its lanes did since it started, and how things stand.
     """
 
     role: str
     joined: bool
     lanes: Sequence[LaneState]
+    counts: Mapping[str, int]
 
 
 class HealthView:
@@ -63,6 +65,8 @@ class HealthView:
             "role": state.role,
             "joined": state.joined,
             "lanes": state.lanes,
+            "counts": state.counts,
+            "counts": state.counts,
             "stored": [{"partition": one.partition, "offset": one.offset, "at": one.at} for one in watermarks],
         }
         return web.Response(body=encode(body), content_type="application/json")
