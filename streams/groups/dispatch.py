@@ -29,6 +29,7 @@ def send(desk: Desk, send: Send) -> None:
             )
             desk.answer(send.reply, refused)
             return
+        desk.settle(group)  # before it is numbered: the heads told to a new listener end below what it is pushed
         taken = channel.take(send, desk.now_ms)
         _deliver(desk, group, send, taken.seq)
     accepted = Accepted(
@@ -72,7 +73,6 @@ def announce_heads(desk: Desk, now_ms: int) -> None:
 
 
 def _deliver(desk: Desk, group: Group, send: Send, seq: int) -> None:
-    desk.settle(group)
     channel = group.channel
     message = encode(
         Message(
@@ -94,6 +94,8 @@ def _deliver(desk: Desk, group: Group, send: Send, seq: int) -> None:
     )
     for outlet in group.map.outlets:
         outlet.entries.append(message)
+    desk.counts["messages"] += 1
+    desk.counts["deliveries"] += len(group.map.outlets)
     desk.history.add(desk.partition, message)
     channel.keep(seq, message)
     group.sent()

@@ -9,6 +9,8 @@ from random import Random
 from typing import Any, Final
 from unittest.mock import patch
 
+from msgspec import Raw
+
 from tests.sim.broker import Broker
 from tests.sim.gateway import BrokenRuleError, Gateway, Session, require
 from tests.sim.lane import GROUPS, LINKS, POISON, USERS, Kind, Room, SimLane
@@ -343,7 +345,7 @@ class World:
         app, name = group or rng.choice(self.groups)
         sender = rng.choice(self.users)
         client_id = self._id("m")
-        body = f'"{client_id}{"." * rng.choice([1, 10, 200])}"'.encode()
+        body = Raw(f'"{client_id}{"." * rng.choice([1, 10, 200])}"'.encode())
         tried_at = self.now_ms + rng.choice([0, 0, 0, -500, 1_500, -7_000, 9_000])
         send = Send(app, name, sender, rng.choice(["d0", "d1"]), client_id, tried_at, body, reply=self._reply(app, sender))
         self.sends.append(send)
@@ -360,7 +362,7 @@ class World:
     def signal(self) -> None:
         """A signal."""
         app, group = self.rng.choice(self.groups)
-        body = f'"{self._id("s")}"'.encode()
+        body = Raw(f'"{self._id("s")}"'.encode())
         self._by_group("messages", app, group, encode(Signal(app, group, self.rng.choice(self.users), body)))
 
     def bad_record(self) -> None:
@@ -369,7 +371,7 @@ class World:
         app, group = rng.choice(self.groups)
         key = key_of(app, group)
         partition = partition_of(key, self.partitions)
-        send = Send(app, group, self.users[0], "d0", self._id("x"), self.now_ms, b'"' + POISON + b'"')
+        send = Send(app, group, self.users[0], "d0", self._id("x"), self.now_ms, Raw(b'"' + POISON + b'"'))
         add = AddMembers(app, group, self.users[:3], request=POISON.decode())
         topic, value = rng.choice(
             [
@@ -378,7 +380,7 @@ class World:
                 ("relations", b"{nothing"),
                 ("messages", b'{"t":"send"}'),
                 ("sessions", b"\xff"),
-                ("messages", encode(Send(app, group, "u0", "d0", "x", 0, b"1", reply=ToSession("k0", 1, 999, 1)))),
+                ("messages", encode(Send(app, group, "u0", "d0", "x", 0, Raw(b"1"), reply=ToSession("k0", 1, 999, 1)))),
                 ("bindings", b"[]"),
                 ("memberships", b"[]"),
                 ("links", b"null"),
