@@ -23,6 +23,7 @@ COMMANDS: Final[dict[str, str]] = {
     "services": "jobs.services.commands",
     "topics": "jobs.topics",
     "config": "jobs.config",
+    "worker": "jobs.worker",
     "token": "jobs.token",
 }
 

@@ -1,4 +1,4 @@
-"""A partition's owner says where it is found: with its first batch, so that an old owner can't say so after a new one."""
+"""A partition's owner says where it is found, with its first batch: an old owner can't say so after a new one."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ for: outputs, changed rows and input offsets, all of them or nothing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -38,11 +39,17 @@ class Record:
 class Outputs:
     """What a batch writes to other topics: (topic, partition) -> (key, value) in the order of writing.
 
-    `rejected` counts the records among them that went to the reject topic.
+    Attributes:
+        records: what to write.
+        rejected: how many of them went to the reject topic.
+        counts: what the batch did, for whoever watches: added up over the batches that committed.
+        gauges: how things stand after it.
     """
 
     records: dict[tuple[str, int], list[tuple[bytes | None, bytes]]] = field(default_factory=dict)
     rejected: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    gauges: dict[str, int] = field(default_factory=dict)
 
     def send(self, topic: str, partition: int, key: bytes | None, value: bytes) -> None:
         """Write one record with this batch."""
@@ -53,11 +60,13 @@ class Core(Protocol):
     """The deciding half of one partition of one role: synchronous and deterministic.
 
     It reads and writes rows through the `Rows` it was made with. When a handler raises, the lane throws the core away,
-    makes a new one from the committed rows and begins the batch anew with the offending record marked `poison`, so a core
-    may raise at any point, but only while it is inside the record that `applying` names.
+    makes a new one from the committed rows and begins the batch anew with the offending record marked `poison`, so a
+    core may raise at any point, but only while it is inside the record that `applying` names.
     """
 
-    applying: int  #: index in the batch of the record being applied
+    @property
+    def applying(self) -> int:
+        """Index in the batch of the record being applied."""
 
     def apply(self, records: Sequence[Record], now_ms: int) -> Outputs:
         """Apply a batch; `records` is empty for a tick. Dirty rows are in `Rows` when it returns.

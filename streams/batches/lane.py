@@ -157,6 +157,8 @@ class Counters:
     outputs: Counter[str] = field(default_factory=Counter)
     transaction_s: deque[float] = field(default_factory=lambda: deque(maxlen=1_000))
     opening_s: float = 0.0
+    counts: Counter[str] = field(default_factory=Counter)
+    gauges: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,6 +213,11 @@ class Lane:
 
     def __repr__(self) -> str:
         return f"{self.kind.name}/{self.partition}"
+
+    @property
+    def assigned(self) -> bool:
+        """Whether the group gave the partition to this worker."""
+        return self._task is not None
 
     # -- from outside ------------------------------------------------------------------------------------------------
 
@@ -586,6 +593,8 @@ class Lane:
         counters.batches += bool(applied.records)
         counters.ticks += not applied.records
         counters.rejects += applied.outputs.rejected
+        counters.counts.update(applied.outputs.counts)
+        counters.gauges |= applied.outputs.gauges
         self._rejects.add(len(applied.records), applied.outputs.rejected)
         for (topic, _), records in applied.outputs.records.items():
             counters.outputs[topic] += len(records)

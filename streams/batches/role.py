@@ -295,10 +295,17 @@ async def run_worker(
     async with running(RoleApp(config, kinds, lane_class=lane_class)) as app:
         if started is not None:
             started(app)
-        await _until(app, stop)
+        await until(app, stop)
 
 
-async def _until(app: RoleApp, stop: asyncio.Event) -> None:
+async def until(app: RoleApp, stop: asyncio.Event) -> None:
+    """Until `stop` is set or the app fails.
+
+    Raises:
+        Exception: what stopped the app otherwise.
+    """
+    if app.failure is None:
+        raise RuntimeError("not running")
     stopped = asyncio.ensure_future(stop.wait())
     either: set[asyncio.Future[Any]] = {stopped, app.failure}
     await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)

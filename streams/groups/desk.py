@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from tables.batch import Outputs
@@ -46,6 +47,7 @@ class Desk:
         self._memberships = Lots(catalog.MEMBERSHIPS.name, MEMBERSHIPS_HEAD)
         self._answers = Lots(catalog.ANSWERS.name, ANSWERS_HEAD)
         self._events: list[tuple[bytes, bytes]] = []
+        self.counts: Counter[str] = Counter()
 
     def answer(self, reply: ReplyTo | None, answer: Accepted | Refused | Applied) -> None:
         """Answer whoever waits: in its link's deliveries, or on `answers`. A dead link's session hears nothing."""
@@ -115,6 +117,8 @@ class Desk:
         for key, event in self._events:
             out.send(catalog.RELATION_EVENTS.name, self.partition, key, event)
         self._events = []
+        out.counts.update(self.counts)
+        self.counts.clear()
 
 
 def _columns(pairs: Sequence[tuple[int, int]]) -> Iterator[tuple[list[int], list[int]]]:

@@ -1,1 +1,1 @@
-"""The owner of `links`, part of the users role: registrations, epochs, and the death of a link, told to everyone at once."""
+"""The owner of `links`, part of the users role: registrations, epochs, and the death of a link, told to everyone."""

@@ -44,6 +44,8 @@ class LinksCore:
         if now_ms >= self._beat_at:
             out.send(catalog.LINKS.name, self._partition, None, encode(Clock()))
             self._beat_at = now_ms + limits.LINK_BEAT_MS
+        living = self.links.living.values()
+        out.gauges |= {"links": len(living), "sessions": sum(link.sessions for link in living)}
         return out
 
     def due_ms(self) -> int | None:

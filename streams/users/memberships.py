@@ -1,4 +1,4 @@
-"""Memberships change: the user's living sessions are bound to a group joined; one left has ended its bindings itself."""
+"""Memberships change: a user's living sessions are bound to a group joined; one left ends its bindings itself."""
 
 from __future__ import annotations
 

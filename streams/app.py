@@ -1,0 +1,143 @@
+"""A worker, composed: the lanes of its role, the stores they write, the views it serves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final, Literal, TypeVar, cast
+
+from streams.announce import Announced
+from streams.batches.lane import LaneKind, UnavailableError
+from streams.batches.role import RoleApp, RoleConfig, running, until
+from streams.groups import core as groups
+from streams.links import core as links
+from streams.settings import Settings
+from streams.sinks import core as sinks
+from streams.sinks.effects import StoreEffects
+from streams.sinks.stores import Stores
+from streams.users import core as users
+from streams.web.health import LaneState, WorkerState
+from streams.web.server import ViewServer
+from tables import rolls
+from tables.batch import Core, MakeCore
+from tables.rows import Rows
+from topics import catalog
+from topics.owners import Owner
+
+T = TypeVar("T")
+Role = Literal["groups", "users", "sinks"]
+ROLES: Final[tuple[Role, ...]] = ("groups", "users", "sinks")
+
+
+class Worker:
+    """One worker of one role. Enter it to start it; `wait` until it is told to stop or fails."""
+
+    def __init__(self, role: Role, settings: Settings, name: str) -> None:
+        """Compose it.
+
+        Args:
+            role: what it does.
+            settings: where everything is.
+            name: its own, lasting name: names its folder, and its membership in the role's consumer group.
+        """
+        self.role = role
+        self._settings = settings
+        self._config = RoleConfig(
+            cluster=settings.cluster,
+            role=role,
+            bootstrap=settings.kafka_bootstrap,
+            partitions=settings.partitions,
+            links=settings.links,
+            folder=settings.data / "workers" / name,
+            session_s=settings.session_timeout_ms / 1000,
+            heartbeat_s=settings.heartbeat_ms / 1000,
+        )
+        self._stores = Stores(settings)
+        self._effects = StoreEffects(self._stores.table, self._stores.cache)
+        read = self._read_groups if role == "groups" else None
+        self.views = ViewServer(settings, self._config.kafka, self._stores, self.state, read)
+        self._app: RoleApp | None = None
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Worker]:
+        """Stores, views, lanes, in this order; stopped in the other, lanes drained."""
+        async with self._stores, self.views, running(RoleApp(self._config, self._kinds())) as self._app:
+            yield self
+
+    async def wait(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set.
+
+        Raises:
+            Exception: what stopped the worker otherwise.
+        """
+        if self._app is not None:
+            await until(self._app, stop)
+
+    def state(self) -> WorkerState:
+        """What it does now, for those who run it."""
+        app = self._app
+        if app is None:
+            return WorkerState(self.role, joined=False, lanes=[], counts={})
+        lanes = [
+            LaneState(
+                lane.kind.name,
+                lane.partition,
+                lane.state,
+                self._effects.paused_for(lane.partition) or lane.paused_for,
+                lane.lag(),
+            )
+            for lane in app.lanes
+            if lane.assigned
+        ]
+        return WorkerState(self.role, joined=app.lanes.rebalances > 0, lanes=lanes, counts=self._counts(app))
+
+    def _counts(self, app: RoleApp) -> dict[str, int]:
+        counts = {"records": 0, "batches": 0, "aborts": 0, "rejects": 0, "poisoned": 0, "stored": self._effects.stored}
+        for lane in app.lanes:
+            counted = lane.counters
+            counts["records"] += counted.records
+            counts["batches"] += counted.batches
+            counts["aborts"] += counted.aborts
+            counts["rejects"] += counted.rejects
+            counts["poisoned"] += counted.poisoned
+            for what, count in (*counted.counts.items(), *(counted.gauges.items() if lane.assigned else ())):
+                counts[what] = counts.get(what, 0) + count
+        return counts
+
+    def _kinds(self) -> list[LaneKind]:
+        match self.role:
+            case "groups":
+                make_groups = self._announced("groups", groups.GroupsCore)
+                return [LaneKind("groups", groups.INPUTS, catalog.GROUPS_CHANGELOG, make_groups)]
+            case "users":
+                make_users = self._announced("users", users.UsersCore)
+                make_links = self._announced("links", links.LinksCore)
+                return [
+                    LaneKind("users", users.INPUTS, catalog.USERS_CHANGELOG, make_users, index=rolls.index),
+                    LaneKind("links", links.INPUTS, catalog.LINKS_CHANGELOG, make_links),
+                ]
+            case "sinks":
+                make_sinks = self._announced("sinks", lambda rows, partition, *_: sinks.SinksCore(rows, partition))
+                return [LaneKind("sinks", sinks.INPUTS, None, make_sinks, self._effects)]
+
+    def _announced(self, kind: str, make: Callable[[Rows, int, int, int], Core]) -> MakeCore:
+        """The kind's cores, each saying with its first batch that this worker is the partition's owner."""
+
+        def make_core(rows: Rows, partition: int) -> Core:
+            core = make(rows, partition, self._settings.partitions, self._settings.links)
+            return Announced(core, Owner(kind, partition, self.views.url))
+
+        return make_core
+
+    def _read_groups(self, partition: int, fn: Callable[[groups.GroupsCore], T]) -> Awaitable[T]:
+        lane = self._app.lanes.of("groups", partition) if self._app is not None else None
+        if lane is None:
+            raise UnavailableError(f"groups/{partition} is not served here")
+        return lane.read(lambda core: fn(cast("Announced[groups.GroupsCore]", core).core))
+
+
+async def run(role: Role, settings: Settings, name: str, stop: asyncio.Event) -> None:
+    """Run a worker until `stop` is set or it fails."""
+    async with Worker(role, settings, name).running() as worker:
+        await worker.wait(stop)
