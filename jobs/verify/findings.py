@@ -1,0 +1,97 @@
+"""Every rule that a run is judged by, and what was found against them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final, Literal, get_args
+
+Kind = Literal["lost", "doubled", "out_of_order", "wrong_recipients", "missed_recipients"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+
+#: rule -> (what a breach of it is, the breach in words).
+RULES: Final[dict[str, tuple[Kind, str]]] = {
+    # Sends and their answers.
+    "send_lost": ("lost", "a send ended neither in history nor refused nor rejected"),
+    "try_unanswered": ("lost", "a send that asked for an answer got none, though its link lived"),
+    "refused_wrongly": ("lost", "a send was refused for a reason that was not so"),
+    "accepted_not_kept": ("lost", "a send was answered `accepted`, but history does not hold it"),
+    "altered": ("lost", "a message is not what was sent, or not the same in history and deliveries"),
+    "numbered_twice": ("doubled", "one send has two numbers in its channel"),
+    "never_sent": ("doubled", "history holds a message that nobody sent"),
+    "answered_twice": ("doubled", "a try has more answers than one"),
+    "first_twice": ("doubled", "two answers to one send both say that it was new"),
+    "seq_differs": ("doubled", "an answer names another number than history"),
+    "answer_unasked": ("wrong_recipients", "an answer went to who had not asked"),
+    "sender_no_member": ("wrong_recipients", "a message of who was no member was accepted"),
+    # History.
+    "seq_hole": ("lost", "a channel's numbers have a hole"),
+    "seq_twice": ("doubled", "a channel has a number twice"),
+    "seq_order": ("out_of_order", "a channel's numbers fall"),
+    "prev_broken": ("out_of_order", "`prev` is not the number before"),
+    "counter_order": ("out_of_order", "a channel's event counter does not rise"),
+    "version_order": ("out_of_order", "a group's version, or its Link map's, falls from message to message"),
+    "misplaced": ("out_of_order", "a record stands in another partition than its group's"),
+    # Commands and events.
+    "event_lost": ("lost", "an applied command has no event, or a group's versions have a hole"),
+    "command_unanswered": ("lost", "a command that asked for an answer got none, though its link lived"),
+    "event_twice": ("doubled", "an event stands twice, or nobody commanded it"),
+    "event_order": ("out_of_order", "a group's versions fall"),
+    "event_differs": ("wrong_recipients", "an event's users are not those that the command changed"),
+    "command_answer": ("wrong_recipients", "the answer to a command does not tell what it did"),
+    "ordinal_reused": ("wrong_recipients", "a member got an ordinal that was another's, or one out of turn"),
+    # Rejects.
+    "rejected_wrongly": ("lost", "a record was rejected that is well-formed"),
+    "reject_unknown": ("lost", "a reject names a record that does not exist"),
+    "dropped": ("lost", "a malformed record vanished without a reject"),
+    "rejected_twice": ("doubled", "a record was rejected twice"),
+    "unreadable": ("lost", "the pipeline wrote a record that cannot be decoded"),
+    # Deliveries.
+    "lot_hole": ("lost", "a source's lots for a link have a hole"),
+    "lot_twice": ("doubled", "a source's lot for a link stands twice"),
+    "lot_order": ("out_of_order", "a source's lots for a link fall in number"),
+    "not_in_history": ("lost", "a message was delivered that history does not hold"),
+    "delivered_twice": ("doubled", "a link got a message twice"),
+    "delivery_order": ("out_of_order", "a link got a channel's messages in another order"),
+    "other_partition": ("wrong_recipients", "a lot stands in a partition that its registration was not given"),
+    "void_untold": ("lost", "the death of a link was not told to every partition"),
+    # Who listens.
+    "bound_twice": ("doubled", "a session was bound that was bound already: it would hear all twice"),
+    "map_order": ("out_of_order", "a group's Link map version falls on a link"),
+    "binding_late": ("out_of_order", "a change of bindings stands on the wrong side of a message"),
+    "unbound_unknown": ("out_of_order", "a session was unbound that was not bound"),
+    "no_session": ("wrong_recipients", "a slot was bound that is no session of the link"),
+    "other_user": ("wrong_recipients", "a slot was bound under the ordinal of another user"),
+    "stranger": ("wrong_recipients", "a message reached the session of who was no member at its version"),
+    "still_bound": ("wrong_recipients", "at the end a session is bound that is down, or whose user is no member"),
+    "link_missed": ("missed_recipients", "a message did not go to a link that had bindings when it was decided"),
+    "reset_forgot": ("missed_recipients", "after a reset bindings were not given anew"),
+    "settled_missed": ("missed_recipients", "a session that was up, of who was a member, for long, was not reached"),
+    "not_bound": ("missed_recipients", "at the end a member's session is up and not bound"),
+    # Stores.
+    "not_stored": ("lost", "a message below the `stored` watermark, or an old one, is not in Cassandra"),
+    "not_cached": ("lost", "the newest message below the watermark is not in Redis"),
+    "cache_hole": ("lost", "the entries of a channel in Redis have a hole"),
+    "stored_unknown": ("doubled", "Cassandra or Redis holds a message that history does not"),
+    "stored_twice": ("doubled", "Cassandra or Redis holds a message twice"),
+    "stored_prev": ("out_of_order", "a stored message has another `prev` than history"),
+}
+
+
+class Findings:
+    """Breaches by rule, with the first few examples of each kind."""
+
+    def __init__(self, examples: int) -> None:
+        self.by_rule: Counter[str] = Counter()
+        self.examples: dict[Kind, list[str]] = {kind: [] for kind in KINDS}
+        self._most = examples
+
+    def add(self, rule: str, where: object, count: int = 1) -> None:
+        """A breach of `rule`, `count` times, seen at `where`."""
+        kind, meaning = RULES[rule]
+        self.by_rule[rule] += count
+        if len(self.examples[kind]) < self._most:
+            self.examples[kind].append(f"{rule}: {meaning}: {where}" + (f" (x{count})" if count > 1 else ""))
+
+    def count(self, kind: Kind) -> int:
+        """How many breaches of a kind there are."""
+        return sum(count for rule, count in self.by_rule.items() if RULES[rule][0] == kind)

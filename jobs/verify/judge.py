@@ -1,0 +1,63 @@
+"""The judge: a run as seen from outside in, a verdict out. Pure; it reads nothing but what it is given."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from jobs.verify.answers import Answers
+from jobs.verify.deliveries import Deliveries
+from jobs.verify.findings import Findings
+from jobs.verify.history import History
+from jobs.verify.links import Registrations
+from jobs.verify.members import NEVER, Groups, replay_commands
+from jobs.verify.reached import Reached
+from jobs.verify.rejects import Rejects
+from jobs.verify.report import Latency, Report
+from jobs.verify.sends import SendJudge, Sends, judge_commands
+from jobs.verify.stores import judge_stores
+from jobs.verify.world import World
+
+SETTLE_MS: Final = 20_000
+EXAMPLES: Final = 10
+
+
+def judge(world: World, *, settled: bool, settle_ms: int = SETTLE_MS, examples: int = EXAMPLES) -> Report:
+    """Judges a run by every rule of `findings.RULES`.
+
+    Args:
+        world: what the topics, and where given the stores, hold.
+        settled: the run has come to rest: nothing is under way, so everything has to be answered, stored and bound.
+            Else what is younger than `settle_ms` may still be under way.
+        settle_ms: a session or a membership as old as this has to be heard of by all.
+        examples: how many breaches of each kind are told in words.
+    """
+    findings, report = Findings(examples), Report(planned=list(world.planned))
+    due_before_ms = NEVER if settled else world.newest_ms() - settle_ms
+    rejects = Rejects(world, findings, due_before_ms)
+    groups = Groups(world, findings)
+    registrations = Registrations(world, rejects, findings)
+    history = History(world, groups, findings)
+    answers = Answers(world, findings)
+    sends = Sends(world, rejects)
+    deliveries = Deliveries(world, groups, registrations, history, sends, answers, findings)
+
+    outcomes = replay_commands(world, groups, rejects, findings, due_before_ms)
+    judge_commands(outcomes, answers, registrations, findings, due_before_ms)
+    SendJudge(sends, history, answers, groups, registrations, findings, due_before_ms).judge(report)
+    reached = Reached(groups, registrations, history, deliveries, sends, findings)
+    reached.judge_links()
+    reached.judge_settled(settle_ms)
+    if settled:
+        reached.judge_end()
+    judge_stores(world, history, findings, settled=settled)
+
+    report.resends, report.signals = sends.resends, sends.signals
+    report.rejected, report.rejects = rejects.count, rejects.shown
+    report.groups = sum(bool(group.events) for group in groups.by_key.values())
+    report.registrations = len(registrations.by_key)
+    report.sessions = sum(len(registration.sessions) for registration in registrations.by_key.values())
+    report.lots, report.deliveries, report.reached = deliveries.lots, deliveries.messages, deliveries.reached
+    report.append_to_append = Latency.of(deliveries.append_to_append)
+    report.up_to_bound = Latency.of(deliveries.up_to_bound)
+    report.conclude(findings)
+    return report

@@ -1,0 +1,149 @@
+"""Who should have been reached: by the pipeline's own bindings, and by sessions and memberships alone."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+
+from jobs.verify.deliveries import Deliveries
+from jobs.verify.findings import Findings
+from jobs.verify.history import History
+from jobs.verify.links import Registration, Registrations, Session
+from jobs.verify.listening import Listening
+from jobs.verify.members import NEVER, Group, GroupKey, Groups, Member
+from jobs.verify.sends import Sends
+
+
+@dataclass(slots=True)
+class Timeline:
+    """The messages of one group in order: when each was sent and kept, and the versions it was decided at.
+
+    Each list is made to rise (a broker's clock may step), so that it can be searched; always to the cautious side.
+    """
+
+    numbers: list[int]
+    sent_ms: list[int]
+    kept_ms: list[int]
+    versions: list[int]
+    maps: list[int]
+
+    @classmethod
+    def of(cls, numbers: list[int], history: History, sends: Sends) -> Timeline:
+        """Of these messages of history."""
+        messages = [history.messages[number] for number in numbers]
+        sent = np.array([sends.taken_ms(message) for message in messages], np.int64)
+        kept = np.array([history.at_ms[number] for number in numbers], np.int64)
+        return cls(
+            numbers,
+            np.minimum.accumulate(sent[::-1])[::-1].tolist(),
+            np.maximum.accumulate(kept).tolist(),
+            np.maximum.accumulate(np.array([message.version for message in messages], np.int64)).tolist(),
+            np.maximum.accumulate(np.array([message.map for message in messages], np.int64)).tolist(),
+        )
+
+
+class Reached:
+    """Compares who was reached with who should have been."""
+
+    def __init__(
+        self,
+        groups: Groups,
+        registrations: Registrations,
+        history: History,
+        deliveries: Deliveries,
+        sends: Sends,
+        findings: Findings,
+    ) -> None:
+        self._groups = groups
+        self._registrations = registrations
+        self._history = history
+        self._deliveries = deliveries
+        self._findings = findings
+        self._timelines = {key: Timeline.of(numbers, history, sends) for key, numbers in history.of_group.items()}
+
+    def judge_links(self) -> None:
+        """Each message went to every link that had bindings when it was decided."""
+        of_group: dict[GroupKey, list[Listening]] = defaultdict(list)
+        for listening in self._deliveries.all():
+            of_group[listening.group.key].append(listening)
+        for key, timeline in self._timelines.items():
+            self._judge_group(self._groups.get(*key), timeline, of_group[key])
+
+    def _judge_group(self, group: Group, timeline: Timeline, listening: list[Listening]) -> None:
+        changes = sorted(
+            ((map_, at, one, count) for one in listening for at, (map_, count) in enumerate(one.changes)),
+            key=lambda change: change[:2],
+        )
+        changes.reverse()
+        bound: dict[Registration, int] = {}
+        for number, kept_ms, map_ in zip(timeline.numbers, timeline.kept_ms, timeline.maps, strict=True):
+            while changes and changes[-1][0] <= map_:
+                _, _, one, count = changes.pop()
+                bound[one.registration] = count
+            for registration, count in bound.items():
+                if count and not _has(registration, number) and not registration.dead(group.partition, kept_ms):
+                    seq = self._history.messages[number].seq
+                    self._findings.add("link_missed", f"{group} seq {seq} on {registration}", count)
+
+    def judge_settled(self, settle_ms: int) -> None:
+        """Each session that was up, of a user who was a member, both for long enough, was reached by each message."""
+        for registration in self._registrations.by_key.values():
+            for session in registration.sessions.values():
+                for member in self._groups.of_user.get(session.user, ()):
+                    self._judge_settled(registration, session, member, settle_ms)
+
+    def _judge_settled(self, registration: Registration, session: Session, member: Member, settle_ms: int) -> None:
+        if (timeline := self._timelines.get(member.group.key)) is None:
+            return
+        settled_ms = max(session.up_ms, member.since_ms) + settle_ms
+        gone_ms = min(session.down_ms, registration.first_void_ms)
+        first = max(bisect_left(timeline.sent_ms, settled_ms), bisect_left(timeline.versions, member.since))
+        end = min(bisect_left(timeline.kept_ms, gone_ms), bisect_left(timeline.versions, member.until))
+        if first >= end:
+            return
+        listening = self._deliveries.listening[registration].get(member.group.key)
+        spans = listening.spans.get(session.slot, ()) if listening else ()
+        covered = 0
+        for since, until in spans:
+            start = max(first, bisect_left(timeline.maps, since))
+            covered += max(0, min(end, bisect_left(timeline.maps, until)) - start)
+        if (missed := end - first - covered) > 0:
+            seq = self._history.messages[timeline.numbers[first]].seq
+            told = f"slot {session.slot} of {member.user} on {registration}, {member.group} between seq {seq} and later"
+            self._findings.add("settled_missed", told, missed)
+
+    def judge_end(self) -> None:
+        """Once all is quiet: bound are just the sessions that are up, in the groups that their users are in."""
+        for registration in self._registrations.by_key.values():
+            if registration.void_ms:
+                continue
+            should: set[tuple[GroupKey, int, int]] = set()
+            for session in registration.sessions.values():
+                if session.down_ms < NEVER:
+                    continue
+                for member in self._groups.of_user.get(session.user, ()):
+                    if member.until == NEVER:
+                        should.add((member.group.key, member.ordinal, session.slot))
+            bound = {
+                (key, binding.ordinal, binding.slot)
+                for key, listening in self._deliveries.listening[registration].items()
+                for binding in listening.slots.values()
+            }
+            self._compare(registration, bound, should)
+
+    def _compare(
+        self,
+        registration: Registration,
+        bound: set[tuple[GroupKey, int, int]],
+        should: set[tuple[GroupKey, int, int]],
+    ) -> None:
+        for rule, pairs in (("still_bound", bound - should), ("not_bound", should - bound)):
+            for (app, group), ordinal, slot in sorted(pairs):
+                self._findings.add(rule, f"{app}:{group} on {registration}: slot {slot}, ordinal {ordinal}")
+
+
+def _has(registration: Registration, number: int) -> bool:
+    return number < len(registration.got) and bool(registration.got[number])
