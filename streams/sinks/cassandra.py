@@ -11,7 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -48,11 +48,22 @@ class Refusal(NamedTuple):
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Run:
-    """Messages of one partition that are written together: (index among those given, message)."""
+    """Messages that are written together.
 
-    messages: list[tuple[int, Message]]
+    Attributes:
+        messages: (index among those given, message).
+        size: their bytes, about.
+    """
+
+    messages: list[tuple[int, Message]] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, message: tuple[int, Message], size: int) -> None:
+        """Take one more."""
+        self.messages.append(message)
+        self.size += size
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,19 +291,35 @@ def _encoded(row: tuple[Any, ...]) -> bytes:
 
 
 def runs(messages: Iterable[Message]) -> list[Run]:
-    """Messages by partition, in order, cut at STORE_BATCH_ROWS and STORE_BATCH_BYTES."""
-    made: list[Run] = []
-    open_: dict[tuple[str, str, str, int], tuple[Run, int]] = {}
+    """Messages in the runs to write: those of a partition together, in order, and lone ones of several partitions."""
+    whole: list[Run] = []
+    open_: dict[tuple[str, str, str, int], Run] = {}
     for index, message in enumerate(messages):
         key = message.app, message.group, message.channel, schema.bucket_of(message.seq)
         size = len(bytes(message.body)) + _ROW_OVERHEAD
-        run, held = open_.get(key, (None, 0))
-        if run is None or len(run.messages) == limits.STORE_BATCH_ROWS or held + size > limits.STORE_BATCH_BYTES:
-            run, held = Run([]), 0
-            made.append(run)
-        run.messages.append((index, message))
-        open_[key] = run, held + size
-    return made
+        run = open_.get(key)
+        if run is None or len(run.messages) == limits.STORE_BATCH_ROWS or run.size + size > limits.STORE_BATCH_BYTES:
+            open_[key] = run = Run()
+            whole.append(run)
+        run.add((index, message), size)
+    return _packed(whole)
+
+
+def _packed(whole: Iterable[Run]) -> list[Run]:
+    """Small runs of several partitions as one: a request costs the driver ten times what a row does."""
+    packed: list[Run] = []
+    last, partitions = Run(), limits.STORE_PACK_PARTITIONS
+    for run in whole:
+        if run.size > limits.STORE_PACK_BYTES:
+            packed.append(run)
+            continue
+        if partitions == limits.STORE_PACK_PARTITIONS or last.size + run.size > limits.STORE_PACK_BYTES:
+            last, partitions = Run(), 0
+            packed.append(last)
+        last.messages += run.messages
+        last.size += run.size
+        partitions += 1
+    return packed
 
 
 def _brief(error: Exception) -> str:

@@ -66,7 +66,6 @@ class HealthView:
             "joined": state.joined,
             "lanes": state.lanes,
             "counts": state.counts,
-            "counts": state.counts,
             "stored": [{"partition": one.partition, "offset": one.offset, "at": one.at} for one in watermarks],
         }
         return web.Response(body=encode(body), content_type="application/json")
