@@ -62,6 +62,7 @@ class Worker:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Worker]:
         """Stores, views, lanes, in this order; stopped in the other, lanes drained."""
+        self._config.folder.mkdir(parents=True, exist_ok=True)
         async with self._stores, self.views, running(RoleApp(self._config, self._kinds())) as self._app:
             yield self
 
