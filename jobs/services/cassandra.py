@@ -24,7 +24,7 @@ CASSANDRA: Final[dict[str, Any]] = {
     "auto_snapshot": False,
     # A small node beside the workers on few cores.
     "concurrent_reads": 8,
-    "concurrent_writes": 8,
+    "concurrent_writes": 64,  # each waits for its group's sync: so many rows a sync, not so many at work
     "concurrent_counter_writes": 2,
     "concurrent_compactors": 1,
     "memtable_heap_space": "96MiB",
