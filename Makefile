@@ -47,8 +47,8 @@ run: setup  ## start the services and one worker of each role
 demo: setup  ## start everything and show a large group at work
 	@$(BIN)/linkcast demo
 
-down: setup  ## stop the services; their data stays
-	@$(BIN)/linkcast services down
+down: setup  ## stop whatever still runs: gateways, workers, services; data stays
+	@$(BIN)/linkcast down
 
 lock: setup  ## resolve the dependencies anew (needs uv)
 	@uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \

@@ -20,6 +20,8 @@ from jobs.problem import Problem
 from streams.settings import SettingsError, load
 
 COMMANDS: Final[dict[str, str]] = {
+    "run": "jobs.run",
+    "down": "jobs.down",
     "services": "jobs.services.commands",
     "topics": "jobs.topics",
     "config": "jobs.config",

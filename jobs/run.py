@@ -1,0 +1,190 @@
+"""`linkcast run`: everything on this machine, in the foreground, with one status line a second until Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Final
+
+import typer
+from rich.console import Console
+
+from jobs import topics
+from jobs.problem import Problem
+from jobs.services.control import Services
+from jobs.services.service import Name
+from jobs.stack import Stack
+from streams.app import ROLES
+from streams.settings import Settings
+
+_READY_S: Final = 90.0
+_ASK_S: Final = 2.0
+_EVERY_S: Final = 1.0
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def run(context: typer.Context) -> None:
+    """Start services, topics, one worker of each role and two gateways; stop all of it on Ctrl-C.
+
+    What was sent stays in the data folder: the next start goes on with it.
+    """
+    settings: Settings = context.obj
+    console = Console(highlight=False)
+    stop = threading.Event()
+    with _signals(stop):
+        stack = Stack(settings)
+        if running := stack.running():
+            raise Problem(f"{', '.join(running)} still runs on {settings.data}.\nEnd it with: make down")
+        stack.refuse_taken_ports()
+        services = Services(settings, lambda name, what: _say(console, name, what))
+        try:
+            services.up()
+            if not stop.is_set():
+                _start(stack, console)
+            _watch(stack, console, stop)
+        finally:
+            console.print("stopping: gateways leave, workers finish their batches, then the services")
+            stack.stop()
+            services.down()
+            console.print("stopped; `make run` goes on from here")
+
+
+def _start(stack: Stack, console: Console) -> None:
+    import asyncio  # noqa: PLC0415 -- only here: the rest of this command needs no loop
+
+    settings = stack.settings
+    made = asyncio.run(topics.create(settings))
+    console.print(f"topics: {len(made)} created")
+    for role, port in stack.view_ports.items():
+        stack.start_worker(role, role, port)
+    for i, port in enumerate(settings.gateway_ports):
+        peers = [other for other in settings.gateway_ports if other != port]
+        stack.start_gateway(f"L{i + 1}", port, peers)
+
+
+def _watch(stack: Stack, console: Console, stop: threading.Event) -> None:
+    """Wait until all are ready, say where to go, then tell how it goes, each second on one line."""
+    expected = set(stack.running())
+    _await_ready(stack, console, stop, expected)
+    if stop.is_set():
+        return
+    settings = stack.settings
+    addresses = [f"http://{settings.host}:{port}" for port in settings.gateway_ports]
+    console.print()
+    console.print(f"[bold]Linkcast runs.[/] Open [bold cyan]{addresses[0]}[/], pick a name and make a group;")
+    console.print(
+        f"open [bold cyan]{addresses[-1]}[/] in another tab, pick another name and join it. Ctrl-C stops all."
+    )
+    console.print(f"[dim]logs: {stack.log('*').parent}   views: http://{settings.host}:{settings.view_port}/health[/]")
+    console.print()
+    before = Sight.now(stack)
+    with console.status("") as line:
+        while not stop.wait(_EVERY_S):
+            _check(stack, expected)
+            sight = Sight.now(stack)
+            line.update(sight.line(before))
+            before = sight
+
+
+def _await_ready(stack: Stack, console: Console, stop: threading.Event, expected: set[str]) -> None:
+    until = time.monotonic() + _READY_S
+    urls: dict[str, str] = {role: f"http://{stack.settings.host}:{port}/ready" for role, port in stack.view_ports.items()}
+    urls |= {f"gateway :{port}": f"http://{stack.settings.host}:{port}/health" for port in stack.settings.gateway_ports}
+    with console.status("starting") as line:
+        while urls and not stop.wait(0.2):
+            _check(stack, expected)
+            urls = {name: url for name, url in urls.items() if _ask(url) is None}
+            line.update(f"waiting for {', '.join(urls)}")
+            if time.monotonic() > until:
+                raise Problem(f"{', '.join(urls)} did not get ready.\nLook into {stack.log('*').parent}")
+
+
+def _check(stack: Stack, expected: set[str]) -> None:
+    for name in expected - set(stack.running()):
+        raise Problem(f"{name} ended by itself. The last it said ({stack.log(name)}):\n\n{stack.last_words(name)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What the workers told at one moment.
+
+    Attributes:
+        at_s: when.
+        counts: what they did, added up.
+        lag: records not yet applied, by role.
+        paused: why lanes stand still, if any does.
+    """
+
+    at_s: float
+    counts: dict[str, int]
+    lag: dict[str, int]
+    paused: str
+
+    @staticmethod
+    def now(stack: Stack) -> Sight:
+        """Ask them."""
+        counts: dict[str, int] = {}
+        lag: dict[str, int] = {}
+        paused: set[str] = set()
+        for role in ROLES:
+            health = _ask(f"http://{stack.settings.host}:{stack.view_ports[role]}/health") or {}
+            for what, count in health.get("counts", {}).items():
+                counts[what] = counts.get(what, 0) + count
+            lanes: list[dict[str, Any]] = health.get("lanes", [])
+            lag[role] = sum(sum(lane["lag"].values()) for lane in lanes)
+            paused |= {lane["paused_for"] for lane in lanes if lane["paused_for"]}
+        return Sight(time.monotonic(), counts, lag, "; ".join(sorted(paused)))
+
+    def line(self, before: Sight) -> str:
+        """One line: what happened a second since `before`, and how things stand."""
+        passed_s = max(self.at_s - before.at_s, 0.001)
+
+        def rate(what: str) -> str:
+            return f"{max(0, self.counts.get(what, 0) - before.counts.get(what, 0)) / passed_s:,.0f}"
+
+        lag = " ".join(f"{role} {count:,}" for role, count in self.lag.items())
+        links, sessions = self.counts.get("links", 0), self.counts.get("sessions", 0)
+        told = (
+            f"[bold]{rate('messages')}[/] messages/s  [bold]{rate('deliveries')}[/] deliveries/s  "
+            f"lag: {lag}  links {links}  sessions {sessions:,}"
+        )
+        return f"{told}  [yellow]{self.paused}[/]" if self.paused else told
+
+
+def _ask(url: str) -> dict[str, Any] | None:
+    """The JSON that a view answers with 200; None for any other answer or none."""
+    try:
+        with urllib.request.urlopen(url, timeout=_ASK_S) as answer:  # noqa: S310 -- our own views
+            told: dict[str, Any] = json.load(answer)
+            return told
+    except (OSError, urllib.error.URLError, ValueError):
+        return None
+
+
+def _say(console: Console, name: Name, what: str) -> None:
+    console.print(f"[dim]{name}: {what}[/]")
+
+
+@contextlib.contextmanager
+def _signals(stop: threading.Event) -> Iterator[None]:
+    """Ctrl-C and SIGTERM ask to stop; the children, in sessions of their own, hear it from us."""
+
+    def ask(_: int, __: FrameType | None) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
