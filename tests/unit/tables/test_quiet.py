@@ -1,0 +1,44 @@
+"""Quiet channels against a dict of when each was heard last."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tables.quiet import Quiet
+from tables.rows import Rows
+from tests.cores import Memory, commit
+from topics import limits
+
+_GROUPS = st.sampled_from([b"a:g", b"a:h", b"a:i"])
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["heard", "heard", "take", "reload"]), _GROUPS, st.integers(0, 1_500)), max_size=40
+    )
+)
+def test_each_quiet_channel_is_given_once_when_it_is_due_and_after_a_reload_at_once(
+    steps: list[tuple[str, bytes, int]],
+) -> None:
+    store, now = Memory(), 10_000
+    rows = Rows(store)
+    quiet, due = Quiet(rows), dict[bytes, int]()
+    for step, group, passed in steps:
+        now += passed
+        match step:
+            case "heard":
+                quiet.heard(group, now)
+                due[group] = now + limits.QUIET_MS
+            case "take":
+                taken = quiet.take(now)
+                assert sorted(taken) == sorted(g for g, at in due.items() if at <= now)
+                due = {g: at for g, at in due.items() if at > now}
+            case _:
+                commit(rows, store)
+                rows = Rows(store)
+                quiet = Quiet(rows)
+                due = dict.fromkeys(due, 0)
+        assert quiet.due_ms() == min(due.values(), default=None)
+    commit(rows, store)
+    assert len(store.rows) == len(due)
