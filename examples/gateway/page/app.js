@@ -220,7 +220,7 @@ function drawGroups() {
     item.append(button);
     return item;
   });
-  $("group-list").replaceChildren(...items);
+  $("group-list").replaceChildren(...(items.length > 0 ? items : [make("li", "none", "None yet: create one, or join one.")]));
 }
 
 function drawChat() {

@@ -1,0 +1,1 @@
+"""The example page in a real browser."""

@@ -1,0 +1,186 @@
+"""Two gateways as they are, on a pipeline of a few lines: real sockets and pages, no Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from msgspec import Raw
+
+from examples.gateway.link import Handler, NotRegisteredError, Registration, Session
+from examples.gateway.server import Gateway
+from examples.gateway.views import PullError, Views
+from examples.gateway.wire import Accepted, Applied, Group, Head, Message, Refused
+
+
+@dataclass
+class Team:
+    """One group."""
+
+    members: set[str] = field(default_factory=set)
+    messages: list[Message] = field(default_factory=list)
+
+
+class Hub:
+    """The pipeline: groups, and the links that hear them."""
+
+    def __init__(self) -> None:
+        self.teams: dict[str, Team] = {}
+        self.links: list[HubLink] = []
+        self.deaf = False  # sends go nowhere, as if the gateway had lost them
+        self.resends = 0
+        self.pulls = asyncio.Event()  # cleared: pulls wait
+        self.pulls.set()
+        self.failing = 0  # so many pulls fail before one does not
+
+    def bind(self, link: HubLink, session: Session, group: str) -> None:
+        heads = [("main", len(self.teams[group].messages))]
+        link.handler.on_live(Group("demo", group), (session.slot,), heads)
+
+    def send(self, link: HubLink, session: Session, group: str, client_id: str, body: bytes) -> None:
+        team = self.teams[group]
+        known = [m for m in team.messages if (m.sender, m.client_id) == (session.user, client_id)]
+        self.resends += len(known)
+        if not known:
+            seq = len(team.messages) + 1
+            sent = (session.user, session.device, client_id, 1_700_000_000_000 + seq, Raw(body))
+            known = [Message("demo", group, "main", seq, seq - 1, *sent)]
+            team.messages += known
+            self.push(group, known[0])
+        seq, at = known[0].seq, known[0].at
+        link.handler.on_answer(session.slot, Accepted("demo", group, "main", client_id, seq, at, slot=session.slot))
+
+    def push(self, group: str, entry: Message | Head) -> None:
+        for link in self.links:
+            slots = [s.slot for s in link.sessions.values() if s.user in self.teams[group].members]
+            if isinstance(entry, Head):
+                link.handler.on_head(Group("demo", group), entry, slots)
+            else:
+                link.handler.on_message(Group("demo", group), entry, slots)
+
+    def announce(self, group: str) -> None:
+        """The group is quiet."""
+        self.push(group, Head("demo", group, "main", len(self.teams[group].messages)))
+
+
+class HubLink:
+    """A link without Kafka. Has what `examples.gateway.link.Link` has."""
+
+    def __init__(self, hub: Hub, name: str, handler: Handler) -> None:
+        self.id = name
+        self.handler = handler
+        self.registration: Registration | None = Registration(epoch=41, partition=0, partitions=8)
+        self.sessions: dict[int, Session] = {}
+        self._hub = hub
+        self._next_slot = 0
+
+    async def start(self) -> None:
+        self._hub.links.append(self)
+
+    async def stop(self) -> None:
+        self._hub.links.remove(self)
+
+    def new_session(self, app: str, user: str, device: str) -> Session:
+        if self.registration is None:
+            raise NotRegisteredError("the link registers anew")
+        session = self.sessions[self._next_slot] = Session(self._next_slot, app, user, device)
+        self._next_slot += 1
+        return session
+
+    async def up(self, session: Session) -> None:
+        for group, team in self._hub.teams.items():
+            if session.user in team.members:
+                self._hub.bind(self, session, group)
+
+    async def down(self, session: Session) -> None:
+        self.sessions.pop(session.slot, None)
+
+    async def send(self, session: Session, group: str, client_id: str, tried_at: int, body: bytes) -> None:
+        assert tried_at > 0
+        if not self._hub.deaf:
+            self._hub.send(self, session, group, client_id, body)
+
+    async def create_group(self, session: Session, group: str, members: Sequence[str], request: str) -> None:
+        if group in self._hub.teams:
+            refused = Refused("group_exists", app="demo", group=group, request=request, slot=session.slot)
+            self.handler.on_answer(session.slot, refused)
+            return
+        self._hub.teams[group] = Team()
+        await self.add_members(session, group, members, request)
+
+    async def add_members(self, session: Session, group: str, users: Sequence[str], request: str) -> None:
+        if group not in self._hub.teams:
+            refused = Refused("unknown_group", app="demo", group=group, request=request, slot=session.slot)
+            self.handler.on_answer(session.slot, refused)
+            return
+        self._hub.teams[group].members.update(users)
+        self.handler.on_answer(session.slot, Applied("demo", group, 1, len(users), request, session.slot))
+        for link in self._hub.links:
+            for other in [s for s in link.sessions.values() if s.user in users]:
+                self._hub.bind(link, other, group)
+
+    async def remove_members(self, session: Session, group: str, users: Sequence[str], request: str) -> None:
+        self._hub.teams[group].members.difference_update(users)
+        self.handler.on_answer(session.slot, Applied("demo", group, 2, len(users), request, session.slot))
+        for link in self._hub.links:
+            slots = [s.slot for s in link.sessions.values() if s.user in users]
+            link.handler.on_gone(Group("demo", group), slots)
+
+    def void(self) -> None:
+        """The registration ends, and another begins."""
+        self.sessions = {}
+        self.handler.on_void()
+        self.registration = Registration(epoch=42, partition=0, partitions=8)
+
+
+class HubViews(Views):
+    """Views that read the hub."""
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__("http://nowhere", "token")
+        self._hub = hub
+
+    async def messages(
+        self, app: str, group: str, channel: str, after: int | None, before: int | None, limit: int
+    ) -> list[Message]:
+        assert (app, channel) == ("demo", "main")
+        await self._hub.pulls.wait()
+        if self._hub.failing:
+            self._hub.failing -= 1
+            raise PullError("not_stored_yet")
+        found = self._hub.teams[group].messages
+        if before is not None:
+            return [m for m in found if m.seq < before][-limit:]
+        return [m for m in found if m.seq > (after or 0)][:limit]
+
+
+@asynccontextmanager
+async def gateways(hub: Hub) -> AsyncIterator[tuple[str, str]]:
+    """Two gateways of the hub, L1 and L2; gives their addresses."""
+    first, second = _gateway(hub, "L1"), _gateway(hub, "L2")
+    servers = [TestServer(_application(gateway)) for gateway in (first, second)]
+    try:
+        for server in servers:
+            await server.start_server()
+        addresses = [str(server.make_url("/")).rstrip("/") for server in servers]
+        first._gateways = second._gateways = addresses
+        yield addresses[0], addresses[1]
+    finally:
+        for server in servers:
+            await server.close()
+
+
+def _gateway(hub: Hub, name: str) -> Gateway:
+    gateway = Gateway("demo", name, "nowhere:9", HubViews(hub), "http://nowhere")
+    link: Any = HubLink(hub, name, gateway)
+    gateway.link = link
+    return gateway
+
+
+def _application(gateway: Gateway) -> web.Application:
+    return gateway.application()
