@@ -27,6 +27,7 @@ COMMANDS: Final[dict[str, str]] = {
     "config": "jobs.config",
     "worker": "jobs.worker",
     "token": "jobs.token",
+    "verify": "jobs.verify_command",
 }
 
 _EXAMPLES: Final = """\

@@ -164,7 +164,7 @@ class SmallWorld:
                 self.append(catalog.STORED, partition, encode(stored), str(partition).encode())
         rows = {name: [row for log in logs for row in log] for name, logs in self.logs.items()}
         kept = [
-            StoredMessage(entry.app, entry.group, entry.channel, entry.seq, entry.prev)
+            StoredMessage(entry.app, entry.group, entry.channel, entry.seq, entry.prev, entry)
             for row in rows[catalog.HISTORY.name]
             for entry in decode(catalog.HISTORY.name, row.value).entries
         ]

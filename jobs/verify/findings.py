@@ -52,6 +52,7 @@ RULES: Final[dict[str, tuple[Kind, str]]] = {
     "not_in_history": ("lost", "a message was delivered that history does not hold"),
     "delivered_twice": ("doubled", "a link got a message twice"),
     "delivery_order": ("out_of_order", "a link got a channel's messages in another order"),
+    "nobody": ("wrong_recipients", "a message went to a link where nobody listened"),
     "other_partition": ("wrong_recipients", "a lot stands in a partition that its registration was not given"),
     "void_untold": ("lost", "the death of a link was not told to every partition"),
     # Who listens.
@@ -73,6 +74,7 @@ RULES: Final[dict[str, tuple[Kind, str]]] = {
     "cache_hole": ("lost", "the entries of a channel in Redis have a hole"),
     "stored_unknown": ("doubled", "Cassandra or Redis holds a message that history does not"),
     "stored_twice": ("doubled", "Cassandra or Redis holds a message twice"),
+    "stored_differs": ("lost", "a stored message is not the one of history"),
     "stored_prev": ("out_of_order", "a stored message has another `prev` than history"),
 }
 

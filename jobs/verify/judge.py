@@ -16,7 +16,24 @@ from jobs.verify.report import Latency, Report
 from jobs.verify.sends import SendJudge, Sends, judge_commands
 from jobs.verify.stores import judge_stores
 from jobs.verify.world import World
+from topics import catalog
 
+#: The topics that a run is judged by, in the order in which they have to be read while it goes on: what follows from a
+#: record before the record, so that nothing is seen without its cause. What is read first must not be read for long.
+TOPICS: Final = (
+    catalog.STORED,
+    catalog.DELIVERIES,
+    catalog.ANSWERS,
+    catalog.REJECTS,
+    catalog.HISTORY,
+    catalog.RELATION_EVENTS,
+    catalog.LINK_VOIDS,
+    catalog.MESSAGES,
+    catalog.RELATIONS,
+    catalog.RESYNC,
+    catalog.SESSIONS,
+    catalog.LINKS,
+)
 SETTLE_MS: Final = 20_000
 EXAMPLES: Final = 10
 
@@ -44,7 +61,7 @@ def judge(world: World, *, settled: bool, settle_ms: int = SETTLE_MS, examples: 
     outcomes = replay_commands(world, groups, rejects, findings, due_before_ms)
     judge_commands(outcomes, answers, registrations, findings, due_before_ms)
     SendJudge(sends, history, answers, groups, registrations, findings, due_before_ms).judge(report)
-    reached = Reached(groups, registrations, history, deliveries, sends, findings)
+    reached = Reached(groups, registrations, history, deliveries, sends, findings, due_before_ms)
     reached.judge_links()
     reached.judge_settled(settle_ms)
     if settled:
@@ -57,6 +74,8 @@ def judge(world: World, *, settled: bool, settle_ms: int = SETTLE_MS, examples: 
     report.registrations = len(registrations.by_key)
     report.sessions = sum(len(registration.sessions) for registration in registrations.by_key.values())
     report.lots, report.deliveries, report.reached = deliveries.lots, deliveries.messages, deliveries.reached
+    report.stored = None if world.stored is None else len(world.stored)
+    report.cached = None if world.cached is None else len(world.cached)
     report.append_to_append = Latency.of(deliveries.append_to_append)
     report.up_to_bound = Latency.of(deliveries.up_to_bound)
     report.conclude(findings)

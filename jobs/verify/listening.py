@@ -95,6 +95,8 @@ class Listening:
             self.findings.add("binding_late", f"{where} {self}: decided at map {message.map}, follows {self._map}")
         self._heard_map = max(self._heard_map, message.map)
         self.check_strangers(message.version, where)
+        if not self.slots:
+            self.findings.add("nobody", f"{where} {self}")
         return len(self.slots)
 
     def check_strangers(self, version: int, where: str) -> None:

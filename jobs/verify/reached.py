@@ -56,7 +56,9 @@ class Reached:
         deliveries: Deliveries,
         sends: Sends,
         findings: Findings,
+        due_before_ms: int,
     ) -> None:
+        self._due_before_ms = due_before_ms
         self._groups = groups
         self._registrations = registrations
         self._history = history
@@ -83,6 +85,8 @@ class Reached:
             while changes and changes[-1][0] <= map_:
                 _, _, one, count = changes.pop()
                 bound[one.registration] = count
+            if kept_ms >= self._due_before_ms:
+                break
             for registration, count in bound.items():
                 if count and not _has(registration, number) and not registration.dead(group.partition, kept_ms):
                     seq = self._history.messages[number].seq
@@ -99,7 +103,7 @@ class Reached:
         if (timeline := self._timelines.get(member.group.key)) is None:
             return
         settled_ms = max(session.up_ms, member.since_ms) + settle_ms
-        gone_ms = min(session.down_ms, registration.first_void_ms)
+        gone_ms = min(session.down_ms, registration.first_void_ms, self._due_before_ms)
         first = max(bisect_left(timeline.sent_ms, settled_ms), bisect_left(timeline.versions, member.since))
         end = min(bisect_left(timeline.kept_ms, gone_ms), bisect_left(timeline.versions, member.until))
         if first >= end:

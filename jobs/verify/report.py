@@ -48,6 +48,8 @@ class Report(msgspec.Struct):
         lots: records of `deliveries` with entries.
         deliveries: messages in them.
         reached: sessions that these messages reached, summed up.
+        stored: messages in Cassandra; None if it was not looked at.
+        cached: messages in Redis; None if it was not looked at.
         append_to_append: from a send's append to that of a lot with its message.
         up_to_bound: from a session's beginning (or its user's joining, if later) to the lot that tells its link of it.
         faults: breaches by kind; a good run has none.
@@ -70,6 +72,8 @@ class Report(msgspec.Struct):
     lots: int = 0
     deliveries: int = 0
     reached: int = 0
+    stored: int | None = None
+    cached: int | None = None
     append_to_append: Latency | None = None
     up_to_bound: Latency | None = None
     faults: dict[Kind, int] = {}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from jobs.verify.findings import Findings
 from jobs.verify.history import ChannelKey, History
 from jobs.verify.world import StoredMessage, World, place
-from topics import catalog
+from topics import catalog, limits
 from topics.codec import Malformed
 
 
@@ -27,7 +27,8 @@ def judge_stores(world: World, history: History, findings: Findings, *, settled:
             findings.add("not_stored", f"{_name(history, number)}, history at {history.where[number]}")
     if world.cached is not None:
         _compare("Redis", world.cached, history, findings)
-        _judge_cache(world.cached, history, due, findings)
+        since_ms = max(world.newest_ms() - limits.CACHE_IDLE_S * 1_000, world.cached_since_ms)
+        _judge_cache(world.cached, history, {one for one in due if history.at_ms[one] >= since_ms}, findings)
 
 
 def _watermarks(world: World, findings: Findings) -> dict[int, int]:
@@ -56,6 +57,8 @@ def _compare(store: str, rows: Sequence[StoredMessage], history: History, findin
         held.add(number)
         if row.prev != (prev := history.messages[number].prev):
             findings.add("stored_prev", f"{told}: prev {row.prev}, history {prev}")
+        elif row.message is not None and row.message != history.messages[number]:
+            findings.add("stored_differs", told)
     return held
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from topics.catalog import Topic
 from topics.codec import Malformed, decode
+from topics.messages import Message
 
 
 class Row(NamedTuple):
@@ -29,13 +30,14 @@ class Row(NamedTuple):
 
 
 class StoredMessage(NamedTuple):
-    """One row of the Cassandra table, or one entry of a Redis stream."""
+    """One row of the Cassandra table, or one entry of a Redis stream; with its whole content or without."""
 
     app: str
     group: str
     channel: str
     seq: int
     prev: int
+    message: Message | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,9 @@ class World:
         partitions: how many partitions the roles' topics have.
         links: how many `deliveries` has.
         stored: every row of the Cassandra table; None: not looked at.
-        cached: every entry of the Redis streams, each channel's in stream order; None: not looked at.
+        cached: every entry of the Redis streams, each channel's in stream order; None: not looked at, or the cache was
+            useless.
+        cached_since_ms: since when Redis has lived; what it may have held before is not asked of it.
         planned: faults that were injected on purpose, in words; they are shown beside the verdict.
     """
 
@@ -57,6 +61,7 @@ class World:
     links: int
     stored: Sequence[StoredMessage] | None = None
     cached: Sequence[StoredMessage] | None = None
+    cached_since_ms: int = 0
     planned: Sequence[str] = field(default=())
 
     def rows(self, topic: Topic) -> Iterator[tuple[Row, Any]]:

@@ -140,6 +140,11 @@ def test_a_run_under_way_is_not_blamed_for_what_is_young(world: World) -> None:
     assert judge(ahead, settled=True).rules == {"send_lost": 1, "try_unanswered": 1}
 
 
+def test_a_cache_that_began_after_a_message_need_not_hold_it(world: World) -> None:
+    forgot = World(world.topics, world.partitions, world.links, world.stored, [], cached_since_ms=world.newest_ms())
+    assert judge(forgot, settled=True).good
+
+
 def test_stores_need_not_be_given(world: World) -> None:
     assert judge(World(world.topics, world.partitions, world.links), settled=True).good
 
@@ -262,6 +267,10 @@ def _cached(edit: Callable[[list[StoredMessage]], list[StoredMessage]]) -> Mutat
 
 def _resent(row: Row, client_id: str) -> bytes:
     return encode(msgspec.structs.replace(decode(catalog.MESSAGES.name, row.value), client_id=client_id))
+
+
+def _is_two(row: StoredMessage) -> bool:
+    return (row.group, row.seq) == (TEAM, 2)
 
 
 def _is_lot(record: Any) -> bool:
@@ -387,6 +396,7 @@ def _forget_binding(world: World) -> World:
 
 
 HISTORY, DELIVERIES, ANSWERS, EVENTS = catalog.HISTORY, catalog.DELIVERIES, catalog.ANSWERS, catalog.RELATION_EVENTS
+OTHER = Message(APP, TEAM, "main", 2, 1, 2, 1, 1, "u1", "phone", "hello-1", 1, msgspec.Raw(b"{}"))
 TWO = StoredMessage(APP, TEAM, "main", 2, 1)
 
 SPOILT: dict[str, list[Mutation]] = {
@@ -504,6 +514,7 @@ SPOILT: dict[str, list[Mutation]] = {
     "delivered_twice": [_entry(DELIVERIES, Message, lambda message: [message, message])],
     "delivery_order": [_swapped_messages(DELIVERIES)],
     "other_partition": [_moved(DELIVERIES, _is_lot), _record(DELIVERIES, DeliveryLot, epoch=99)],
+    "nobody": [_entry(DELIVERIES, Bound, lambda bound: [] if bound.group == CLUB else None, skip=2)],
     "void_untold": [_dropped(catalog.LINK_VOIDS)],
     "bound_twice": [_entry(DELIVERIES, Bound, lambda bound: [bound, bound])],
     "map_order": [_changed(DELIVERIES, Unbound, map=0)],
@@ -543,14 +554,15 @@ SPOILT: dict[str, list[Mutation]] = {
     ],
     "settled_missed": [_forget_binding],
     "not_bound": [_forget_binding],
-    "not_stored": [_stored(lambda rows: [row for row in rows if row != TWO])],
+    "not_stored": [_stored(lambda rows: [row for row in rows if not _is_two(row)])],
     "not_cached": [_cached(lambda rows: [row for row in rows if row.group != PAIR])],
-    "cache_hole": [_cached(lambda rows: [row for row in rows if row != TWO])],
+    "cache_hole": [_cached(lambda rows: [row for row in rows if not _is_two(row)])],
     "stored_unknown": [
         _stored(lambda rows: [*rows, TWO._replace(seq=99)]),
         _cached(lambda rows: [*rows, TWO._replace(group="other")]),
     ],
     "stored_twice": [_stored(lambda rows: [*rows, TWO]), _cached(lambda rows: [*rows, TWO])],
+    "stored_differs": [_stored(lambda rows: [row._replace(message=OTHER) for row in rows])],
     "stored_prev": [_stored(lambda rows: [row._replace(prev=0) for row in rows])],
 }
 
