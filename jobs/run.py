@@ -92,14 +92,18 @@ def _watch(stack: Stack, console: Console, stop: threading.Event) -> None:
         while not stop.wait(_EVERY_S):
             _check(stack, expected)
             sight = Sight.now(stack)
-            line.update(sight.line(before))
+            if console.is_terminal:
+                line.update(sight.line(before))
+            else:
+                console.print(sight.line(before), soft_wrap=True)
             before = sight
 
 
 def _await_ready(stack: Stack, console: Console, stop: threading.Event, expected: set[str]) -> None:
     until = time.monotonic() + _READY_S
-    urls: dict[str, str] = {role: f"http://{stack.settings.host}:{port}/ready" for role, port in stack.view_ports.items()}
-    urls |= {f"gateway :{port}": f"http://{stack.settings.host}:{port}/health" for port in stack.settings.gateway_ports}
+    host = stack.settings.host
+    urls: dict[str, str] = {role: f"http://{host}:{port}/ready" for role, port in stack.view_ports.items()}
+    urls |= {f"gateway :{port}": f"http://{host}:{port}/health" for port in stack.settings.gateway_ports}
     with console.status("starting") as line:
         while urls and not stop.wait(0.2):
             _check(stack, expected)
@@ -152,11 +156,11 @@ class Sight:
         def rate(what: str) -> str:
             return f"{max(0, self.counts.get(what, 0) - before.counts.get(what, 0)) / passed_s:,.0f}"
 
-        lag = " ".join(f"{role} {count:,}" for role, count in self.lag.items())
+        lag = "/".join(f"{self.lag[role]:,}" for role in ROLES)
         links, sessions = self.counts.get("links", 0), self.counts.get("sessions", 0)
         told = (
-            f"[bold]{rate('messages')}[/] messages/s  [bold]{rate('deliveries')}[/] deliveries/s  "
-            f"lag: {lag}  links {links}  sessions {sessions:,}"
+            f"[bold]{rate('messages')}[/] messages/s [bold]{rate('deliveries')}[/] deliveries/s "
+            f"[dim]lag {'/'.join(ROLES)}[/] {lag} links {links} sessions {sessions:,}"
         )
         return f"{told}  [yellow]{self.paused}[/]" if self.paused else told
 
