@@ -1,0 +1,197 @@
+"""The groups of a partition: what is dropped from memory comes back as it was; a life goes on from the one before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tables import keys
+from tables.groups import Group, Groups
+from tables.outbox import Outbox
+from tables.rows import Rows
+from tables.voids import Voids
+from tests.cores import Memory, commit, send
+from topics import limits
+from topics.codec import Malformed
+from topics.keys import key_of, partition_of
+
+_NAMES = ["g", "h", "i", "gg"]
+
+
+class _Kept:
+    """The groups of one partition with their rows."""
+
+    def __init__(self) -> None:
+        self.store = Memory()
+        self.load()
+
+    def load(self) -> None:
+        self.rows = Rows(self.store)
+        self.voids = Voids(self.rows)
+        self.outbox = Outbox(self.rows, 0, self.voids)
+        self.groups = Groups(self.rows, self.outbox, self.voids, 0, 1)
+
+    def flush(self) -> None:
+        for group in self.groups.touched():
+            group.prune(self.voids)
+            group.map.take_changes()
+        self.groups.flush()
+        commit(self.rows, self.store)
+
+
+def _state(group: Group) -> dict[str, Any]:
+    slots = {(o.address.link, o.address.epoch): dict(held) for o, held in group.map._slots.items() if held}
+    return {
+        "alive": group.alive,
+        "kind": group.kind,
+        "version": group.version,
+        "members": list(group.members),
+        "next": group.members.next,
+        "map": group.map.version,
+        "slots": slots,
+        "seq": group.channel.seq,
+        "counter": group.channel.counter,
+        "known": set(group.channel._known),
+    }
+
+
+_STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["create", "delete", "add", "remove", "send", "bind", "void", "flush", "flush", "reload"]),
+        st.sampled_from(_NAMES),
+        st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=4, unique=True),
+    ),
+    max_size=50,
+)
+
+
+def _step(kept: _Kept, step: str, name: str, users: list[str], at: int) -> None:
+    group = kept.groups.touch("app", name)
+    match step:
+        case "create" if not group.alive:
+            group.create("team", users)
+        case "delete" if group.alive:
+            group.delete()
+        case "add" if group.alive:
+            group.add(users)
+        case "remove" if group.alive:
+            group.remove(users)
+        case "send" if group.alive:
+            _, sent = send(users[0], f"m{at}", 1_000)
+            group.channel.take(sent, 1_000)
+            group.sent()
+        case "bind":
+            outlet = kept.outbox.outlet("l", 1 + at // 10, 0)
+            ordinal = group.members.ordinal_of(users[0])
+            if outlet is not None and ordinal is not None:
+                group.map.bind(ordinal, outlet, at)
+        case "void" if kept.voids.add("l", at // 10):
+            kept.outbox.close("l", at // 10)
+
+
+@given(_STEPS)
+def test_groups_dropped_from_memory_or_reloaded_are_those_that_never_were(
+    steps: list[tuple[str, str, list[str]]],
+) -> None:
+    roomy, tight = _Kept(), _Kept()
+    for at, (step, name, users) in enumerate(steps):
+        for kept in (roomy, tight):
+            _step(kept, step, name, users, at)
+        if step in {"flush", "reload"} or at == len(steps) - 1:
+            roomy.flush()
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(limits, "CACHED_GROUPS", 1)
+                tight.flush()
+            assert len(tight.groups._cached) <= 1
+            if step == "reload":
+                tight.load()
+            for other in _NAMES:
+                one, two = _state(roomy.groups.touch("app", other)), _state(tight.groups.touch("app", other))
+                assert one.pop("map") <= two.pop("map")  # a link's death may be noticed once more on loading
+                assert one == two
+
+
+@given(_STEPS)
+def test_version_ordinals_seq_and_map_go_on_across_deletion_and_re_creation(
+    steps: list[tuple[str, str, list[str]]],
+) -> None:
+    kept = _Kept()
+    held: dict[tuple[str, int], str] = {}
+    for at, (step, name, users) in enumerate(steps):
+        group = kept.groups.touch("app", name)
+        before = group.version, group.members.next, group.channel.seq, group.channel.counter, group.map.version
+        members = set(group.members)
+        _step(kept, step, name, users, at)
+        after = group.version, group.members.next, group.channel.seq, group.channel.counter, group.map.version
+        assert all(one <= two for one, two in zip(before, after, strict=True))
+        assert group.version - before[0] in {0, 1}
+        assert (group.version > before[0]) >= (members != set(group.members))
+        for ordinal, user in group.members:
+            assert held.setdefault((name, ordinal), user) == user
+        if step == "flush":
+            kept.flush()
+        if step == "reload":
+            kept.flush()
+            kept.load()
+
+
+def test_a_deleted_group_leaves_its_row_and_its_channels_once_its_members_are_cleaned_up() -> None:
+    kept = _Kept()
+    group = kept.groups.touch("app", "g")
+    group.create("team", [f"u{i}" for i in range(600)])
+    _, sent = send("u1", "m", 1_000)
+    for _ in range(40):
+        group.channel.take(sent, 1_000)
+    group.sent()
+    kept.flush()
+    first, end = kept.groups.touch("app", "g").delete()
+    assert (first, end) == (0, 600)
+    kept.groups.touch("app", "g").members.take_pages(kept.rows, group.key, first, end)
+    kept.flush()
+    assert sorted(key[:1] for key in kept.store.rows) == [keys.CHANNEL, keys.GROUP]
+    again = kept.groups.touch("app", "g")
+    again.create("team", ["u5"])
+    assert again.version == 3
+    assert list(again.members) == [(768, "u5")]
+    assert again.channel.seq == 40
+
+
+def test_a_group_of_another_partition_is_malformed_and_changes_nothing() -> None:
+    store = Memory()
+    rows = Rows(store)
+    voids = Voids(rows)
+    right = partition_of(key_of("app", "g"), 8)
+    for partition in range(8):
+        groups = Groups(rows, Outbox(rows, partition, voids), voids, partition, 8)
+        if partition == right:
+            groups.touch("app", "g")
+            continue
+        with pytest.raises(Malformed) as caught:
+            groups.touch("app", "g")
+        assert caught.value.reason == "wrong_partition"
+        assert groups.peek(key_of("app", "g")) is None
+
+
+def test_a_touch_without_a_change_writes_no_row() -> None:
+    kept = _Kept()
+    kept.groups.touch("app", "g")
+    kept.flush()
+    assert kept.store.rows == {}
+    kept.groups.touch("app", "g").create("team", ["a"])
+    kept.flush()
+    kept.load()
+    kept.groups.touch("app", "g")
+    kept.groups.flush()
+    assert kept.rows.take() == {}
+
+
+def test_the_longest_untouched_leave_memory_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CACHED_GROUPS", 2)
+    kept = _Kept()
+    for name in ("g", "h", "g", "i"):
+        kept.groups.touch("app", name)
+        kept.flush()
+    assert [kept.groups.peek(key_of("app", name)) is not None for name in ("g", "h", "i")] == [True, False, True]
