@@ -16,8 +16,8 @@ def main() -> int:
     parser.add_argument("--trace", action="store_true", help="print what happens, each line with its virtual ms")
     given = parser.parse_args()
     done = run(given.seed, given.steps, print if given.trace else None)
-    print(f"seed {given.seed}: {done.broken or 'every rule holds'}")
-    print(", ".join(f"{fault}: {count}" for fault, count in sorted(done.faults.items())))
+    faults = ", ".join(f"{fault}: {count}" for fault, count in sorted(done.faults.items()))
+    sys.stdout.write(f"seed {given.seed}: {done.broken or 'every rule holds'}\n{faults}\n")
     return 1 if done.broken else 0
 
 

@@ -64,6 +64,8 @@ class Source:
     asked_ms: int = -1
     bindings: dict[tuple[str, str], set[tuple[int, int]]] = field(default_factory=dict)
     last: dict[tuple[str, str, int], int] = field(default_factory=dict)  # app, group, slot -> last seq held
+    pushed: dict[tuple[str, str], int] = field(default_factory=dict)  # the newest seq that came as a message
+    announced: dict[tuple[str, str], int] = field(default_factory=dict)  # the newest seq that a head named
 
 
 class Gateway:
@@ -71,7 +73,7 @@ class Gateway:
 
     def __init__(self, link: str, broker: Broker, rng: Random, partitions: int, emit: Emit) -> None:
         self.link = link
-        self.frozen = False
+        self.frozen_until_ms = 0
         self.lose = 0  # lots to lose
         self.registrations = 0
         self.seen: dict[str, int] = {}  # what happened here, counted
@@ -92,6 +94,11 @@ class Gateway:
         self._answers = (0, 0)
         self._position = 0
         self._beat_ms = 0
+
+    @property
+    def frozen(self) -> bool:
+        """It neither reads nor writes now."""
+        return self._broker.now_ms() < self.frozen_until_ms
 
     # -- what it does ------------------------------------------------------------------------------------------------
 
@@ -214,11 +221,14 @@ class Gateway:
         if lot.reset:
             self._count("reset")
             source.bindings, source.last, source.lost, source.asked_ms = {}, {}, False, -1
+            source.pushed, source.announced = {}, {}
         elif source.lost:
             self.resync(lot.source)
             return
         else:
-            require(lot.number == source.number + 1, f"{self.link}: lot {lot.number} of {lot.source} after {source.number}")
+            require(
+                lot.number == source.number + 1, f"{self.link}: lot {lot.number} of {lot.source} after {source.number}"
+            )
         source.number = lot.number
         for entry in lot.entries:
             self._entry(source, entry)
@@ -235,12 +245,17 @@ class Gateway:
                     source.last.pop((app, group, pair[1]), None)
                 if not held:
                     source.bindings.pop((app, group), None)
+                    source.pushed.pop((app, group), None)
             case Message(app=app, group=group):
                 self._expand(source, app, group, entry.prev, entry.seq)
+                source.pushed[app, group] = entry.seq
             case Head(app=app, group=group):
                 self._expand(source, app, group, entry.seq, entry.seq)
+                source.announced[app, group] = entry.seq
             case SignalOut(app=app, group=group):
-                require(source.bindings.get((app, group)), f"{self.link}: a signal for {app}:{group}, which nobody hears")
+                require(
+                    source.bindings.get((app, group)), f"{self.link}: a signal for {app}:{group}, which nobody hears"
+                )
             case Accepted() | Refused() | Applied():
                 require(entry.slot is not None, f"{self.link}: an answer for nobody")
 

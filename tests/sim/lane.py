@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
+from typing import ClassVar
 
 from streams.batches.clock import PartitionClock
 from streams.batches.inputs import Fetched, Inputs
@@ -143,6 +144,19 @@ class SimLane:
         except FailedError as error:
             self.close(str(error))
 
+    def walk(self, steps: int) -> None:
+        """So many steps, unless it closes on the way."""
+        for _ in range(steps):
+            if not self.closed:
+                self.step()
+
+    def finish(self) -> None:
+        """The group revokes the partition: the commit under way is finished, nothing else is begun."""
+        self.closing = True
+        while self.commit_step and not self.closed:
+            self.step()
+        self.close("revoked")
+
     def close(self, why: str) -> None:
         """Memory is forgotten; what was sent and not committed stays open until somebody ends it."""
         self._room.trace(f"{self!r} closed: {why} at {self.where}")
@@ -158,9 +172,9 @@ class SimLane:
         """Nothing to read, to commit or to tick."""
         if self.closed or not self.serving or self.step_name != "fetch" or self._committing is not None:
             return False
-        ends = all(lag == 0 for lag in self.inputs.lag().values()) and self.inputs.idle
-        fresh = all(self._position(topic) >= self._room.broker.log(topic, self.partition).stable_end for topic in self._topics)
-        return ends and fresh and not self._due()
+        logs = {topic: self._room.broker.log(topic, self.partition) for topic in self._topics}
+        read = all(self._positions[topic] >= log.stable_end for topic, log in logs.items())
+        return read and self.inputs.idle and not self._due()
 
     def _step_commit(self) -> None:
         if self._committing is not None:
@@ -172,27 +186,36 @@ class SimLane:
 
     # -- opening -----------------------------------------------------------------------------------------------------
 
+    #: The order on assignment; before the first step the others read too low.
+    OPENING: ClassVar[tuple[str, ...]] = ("_fence", "_read_changelog", "_read_offsets")
+
     def _run(self) -> Iterator[str]:
-        broker, kind = self._room.broker, self.kind
+        for step in self.OPENING:
+            yield from getattr(self, step)()
+        yield "core"
+        self.rows = Rows(self.store)
+        self._make_core()
+        self.clock = PartitionClock(lambda: self._room.broker.now_ms() / 1000)
+        self.inputs = Inputs(self._positions)
+        self._room.trace(f"{self!r} serves from {self._positions}, rows up to {self.store.offset}")
+        yield from self._serve()
+
+    def _fence(self) -> Iterator[str]:
         yield "fence"
-        self.producer: Producer = broker.start_producer(f"{kind.name}-{self.partition}")
+        self.producer: Producer = self._room.broker.start_producer(f"{self.kind.name}-{self.partition}")
+
+    def _read_offsets(self) -> Iterator[str]:
+        yield "offsets"
+        committed, group = self._room.broker.committed, self.kind.group
+        self._positions = {topic: committed.get((group, topic, self.partition), 0) for topic in self._topics}
+
+    def _read_changelog(self) -> Iterator[str]:
         yield "changelog end"
-        log = broker.log(*self.place)
-        end = log.stable_end
+        end = self._room.broker.log(*self.place).stable_end
         if self.store.offset > end:
             self._room.faults["store discarded"] += 1
             self.store.write(dict.fromkeys(list(self.store.rows)), 0)
         yield from self._recover(end)
-        yield "offsets"
-        offsets = {topic: broker.committed.get((kind.group, topic, self.partition), 0) for topic in self._topics}
-        yield "core"
-        self.rows = Rows(self.store)
-        self._make_core()
-        self.clock = PartitionClock(lambda: broker.now_ms() / 1000)
-        self.inputs = Inputs(offsets)
-        self._positions = offsets
-        self._room.trace(f"{self!r} serves from {offsets}, rows up to {self.store.offset}")
-        yield from self._serve()
 
     def _recover(self, end: int) -> Iterator[str]:
         log = self._room.broker.log(*self.place)
@@ -232,15 +255,12 @@ class SimLane:
         self._room.rng.shuffle(topics)
         for topic in topics[: self._room.rng.randint(1, len(topics))]:
             log = self._room.broker.log(topic, self.partition)
-            since = self._position(topic)
+            since = self._positions[topic]
             records, position = log.read(since, self._room.rng.randint(1, 12))
             for record in records[-1:]:
                 self.clock.heard(record.timestamp)
             self.inputs.offer(topic, Fetched(1, records, since, position, log.stable_end))
             self._positions[topic] = position
-
-    def _position(self, topic: str) -> int:
-        return self._positions[topic]
 
     def _due(self) -> bool:
         due_ms = self.core.due_ms()

@@ -115,6 +115,9 @@ def _judge_gateways(world: World, members: Members) -> None:
         for (app, group), bound in held.items():
             newest = _newest_seq(world, app, group)
             source = gateway.sources[partition_of(key_of(app, group), world.partitions)]
+            if source.pushed.get((app, group)) == newest:
+                told = source.announced.get((app, group))
+                require(told == newest, f"{gateway.link}: {app}:{group} is quiet at {newest}, announced {told}")
             for _, slot in bound:
                 last = source.last[app, group, slot]
                 require(last == newest, f"{gateway.link} slot {slot} holds {app}:{group} up to {last} of {newest}")
@@ -166,12 +169,13 @@ def _judge_groups_rows(world: World, lane: SimLane, members: Members) -> None:
     assert isinstance(lane.core, GroupsCore)
     for (app, name), users in members.items():
         if partition_of(key_of(app, name), world.partitions) == lane.partition:
-            group = lane.core.desk.groups.touch(app, name)
-            told = {user: ordinal for ordinal, user in group.members}
-            require(told == users == {user: group.members.ordinal_of(user) for user in users}, f"{app}:{name}: {told}")
+            touched = lane.core.desk.groups.touch(app, name)
+            told = {user: ordinal for ordinal, user in touched.members}
+            found = {user: touched.members.ordinal_of(user) for user in users}
+            require(told == users == found, f"{app}:{name}: {told} and {found}, told of {users}")
             for prefix in (keys.PAGE, keys.DELTA, keys.SENDS):
                 key = keys.name(prefix, key_of(app, name))
-                require(group.alive or not list(rows.scan(key)), f"{app}:{name} ended, {prefix!r} rows are left")
+                require(touched.alive or not list(rows.scan(key)), f"{app}:{name} ended, {prefix!r} rows are left")
 
 
 def _judge_users_rows(world: World, lane: SimLane, members: Members) -> None:
@@ -192,7 +196,6 @@ def _judge_users_rows(world: World, lane: SimLane, members: Members) -> None:
         for user in world.users:
             if partition_of(key_of(app, user), world.partitions) == lane.partition:
                 living = {(s.link, s.epoch, s.slot) for s in lane.core.desk.sessions.of(app, user)}
-                up = {
-                    (s.address.link, s.address.epoch, s.slot) for s in world.sessions() if (s.app, s.user) == (app, user)
-                }
+                theirs = [s for s in world.sessions() if (s.app, s.user) == (app, user)]
+                up = {(s.address.link, s.address.epoch, s.slot) for s in theirs}
                 require(living == up, f"{lane!r}: sessions of {app}:{user} {living ^ up} differ")

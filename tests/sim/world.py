@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from random import Random
 from typing import Any, Final
 from unittest.mock import patch
@@ -26,13 +26,14 @@ from topics.wire import ReplyTo, ToRequester, ToSession
 SMALL: Final[dict[str, int]] = {
     "DEDUPE_WINDOW_MS": 6_000,
     "DEDUPE_PER_DEVICE": 5,
-    "CLOCK_SKEW_MS": 2_000,
+    "CLOCK_SKEW_MS": 4_000,
     "LINK_TIMEOUT_MS": 4_000,
     "QUIET_MS": 700,
     "LOT_BYTES": 700,
+    "ENTRY_PAIRS": 2,
     "PAGE_ORDINALS": 4,
     "PAGE_DELTAS": 2,
-    "ROLL_ENTRIES": 2,
+    "ROLL_ENTRIES": 3,
     "TAIL_SENDS": 3,
     "CACHED_GROUPS": 2,
     "CHORE_ROWS": 2,
@@ -41,12 +42,16 @@ SMALL: Final[dict[str, int]] = {
 }
 _REST_ROUNDS: Final = 400
 _WORKERS: Final = 3
+_BEGAN_MS: Final = 1_000_000
 
 
 @contextmanager
 def small_limits() -> Iterator[None]:
     """The pipeline with SMALL limits."""
-    with patch.multiple(limits, **SMALL), patch("tables.members._FOLD_AT_LEAST", 3):
+    with ExitStack() as patches:
+        for name, value in SMALL.items():
+            patches.enter_context(patch.object(limits, name, value))
+        patches.enter_context(patch("tables.members._FOLD_AT_LEAST", 3))
         yield
 
 
@@ -55,12 +60,12 @@ class World:
 
     def __init__(self, seed: int, trace: Callable[[str], None] | None = None) -> None:
         self.rng = rng = Random(seed)
-        self.now_ms = 1_000_000
+        self.now_ms = _BEGAN_MS
         self.faults: Counter[str] = Counter()
         self.broker = Broker(lambda: self.now_ms)
         self.partitions = rng.choice([1, 2, 2, 3])
         self.links = rng.choice([3, 4, 5])
-        self.trace = (lambda line: trace(f"{self.now_ms - 1_000_000:>7} {line}")) if trace else (lambda _: None)
+        self._trace = trace
         self.room = Room(self.broker, rng, self.faults, self.partitions, self.links, self.trace)
         self.gateways = [
             Gateway(f"k{i}", self.broker, rng, self.partitions, self._emit) for i in range(rng.choice([2, 2, 3]))
@@ -68,6 +73,7 @@ class World:
         self.groups = [("a", f"g{i}") for i in range(rng.choice([2, 3, 4]))] + [("b", "g0")]
         self.users = [f"u{i}" for i in range(rng.choice([4, 6, 9]))]
         self.sends: list[Send] = []  # for resends
+        self._members: dict[tuple[str, str], set[str]] = {group: set() for group in self.groups}  # as was asked for
         self.bad: Counter[tuple[str, int, bytes]] = Counter()  # records that must be rejected
         self._net: dict[tuple[str, str, int], deque[tuple[bytes | None, bytes]]] = {}
         self._stores: dict[tuple[str, int, int], SimStore] = {}
@@ -79,11 +85,18 @@ class World:
         for kind, partition in self.places:
             self._open(kind, partition, rng.randrange(_WORKERS))
 
+    def trace(self, line: str) -> None:
+        """What happens now."""
+        if self._trace is not None:
+            self._trace(f"{self.now_ms - _BEGAN_MS:>7} {line}")
+
     # -- the run -----------------------------------------------------------------------------------------------------
 
     def run(self, steps: int) -> None:
         """So many turns, then rest."""
-        for self.turn in range(steps):
+        for group in self.groups:
+            self.create(group)
+        for _ in range(steps):
             self.now_ms += self.rng.randint(0, 40)
             for gateway in self.gateways:
                 gateway.beat()
@@ -93,20 +106,17 @@ class World:
 
     def _turn(self) -> None:
         rng, dice = self.rng, self.rng.random()
-        if dice < 0.50:
-            lane = rng.choice([*self.owners.values(), *self.zombies])
-            for _ in range(rng.randint(1, 40)):
-                if not lane.closed:
-                    lane.step()
-        elif dice < 0.62:
+        if dice < 0.46:
+            rng.choice([*self.owners.values(), *self.zombies]).walk(rng.randint(1, 40))
+        elif dice < 0.56:
             rng.choice(self.gateways).poll(rng.randint(1, 10))
-        elif dice < 0.70:
+        elif dice < 0.64:
             self._carry(rng.randint(1, 4))
-        elif dice < 0.75:
+        elif dice < 0.69:
             self._tell_marker()
         elif dice < 0.94:
             rng.choices(*_REQUESTS)[0](self)
-        elif dice < 0.985:
+        elif dice < 0.988:
             rng.choices(*_FAULTS)[0](self)
         else:
             self.now_ms += rng.randint(100, 2_500)
@@ -119,10 +129,14 @@ class World:
         """
         self.trace("-- rest --")
         for gateway in self.gateways:
-            gateway.frozen, gateway.lose = False, 0
+            gateway.frozen_until_ms, gateway.lose = 0, 0
         self._settle(4 * limits.LINK_TIMEOUT_MS)
         for group in self.groups:
             self.say(group)
+            self.say(group)
+        self._settle(0)
+        for lane in self.owners.values():  # what is to come once quiet is not in anybody's memory only
+            lane.close("restarted")
         self._settle(2 * limits.QUIET_MS)
 
     def _settle(self, wait_ms: int) -> None:
@@ -177,11 +191,11 @@ class World:
 
     def _revive(self, *, always: bool = False) -> None:
         """Lanes that closed themselves are opened again, here or elsewhere."""
-        for (name, partition), lane in list(self.owners.items()):
+        for lane in list(self.owners.values()):
             if lane.closed and (always or self.rng.random() < 0.15):
                 self._count_closed(lane)
                 worker = lane.worker if self.rng.random() < 0.6 else self.rng.randrange(_WORKERS)
-                self._open(lane.kind, partition, worker)
+                self._open(lane.kind, lane.partition, worker)
         for zombie in [z for z in self.zombies if z.closed]:
             self._count_closed(zombie, "zombie ")
             self.zombies.remove(zombie)
@@ -203,12 +217,22 @@ class World:
             if lane.closed or lane.commit_step:
                 break
             lane.step()
-        for _ in range(self.rng.randint(0, 8)):
-            if not lane.closed:
-                lane.step()
+        lane.walk(self.rng.randint(0, 8))
         if not lane.closed:
             self.faults[f"crash before {lane.where}"] += 1
             lane.close("crashed")
+
+    def crash_in_opening(self) -> None:
+        """A lane's process is gone while it opens."""
+        lane = self.rng.choice(list(self.owners.values()))
+        lane.close("crashed")
+        self._open(lane.kind, lane.partition, self.rng.randrange(_WORKERS))
+        opening = self.owners[lane.kind.name, lane.partition]
+        for _ in range(self.rng.randint(1, 8)):
+            if not opening.serving:
+                opening.step()
+        self.faults[f"crash before {opening.where}"] += 1
+        opening.close("crashed")
 
     def take_over(self) -> None:
         """Another worker is assigned a partition; the old owner finishes, or does not know yet."""
@@ -217,15 +241,9 @@ class World:
             return
         if self.rng.random() < 0.3:
             self.faults["rebalance"] += 1
-            lane.closing = True
-            for _ in range(100):
-                if not lane.closed and lane.commit_step:
-                    lane.step()
-            lane.close("revoked")
+            lane.finish()
         else:
-            for _ in range(self.rng.randint(0, 20)):
-                if not lane.closed:
-                    lane.step()
+            lane.walk(self.rng.randint(0, 20))
             self.faults[f"frozen before {lane.where}"] += 1
             self.zombies.append(lane)
         others = [worker for worker in range(_WORKERS) if worker != lane.worker]
@@ -253,24 +271,22 @@ class World:
             self._stores[kind.name, partition, worker] = self.rng.choice(copies).copy()
 
     def compact(self) -> None:
-        """The broker compacts a changelog up to somewhere."""
-        kind, partition = self.rng.choice(self.places)
-        log = self.broker.log(kind.changelog.name, partition)
-        self.faults["compacted"] += log.compact(self.rng.randint(0, len(log.entries)))
+        """The broker compacts the changelogs, each up to somewhere."""
+        for kind, partition in self.places:
+            log = self.broker.log(kind.changelog.name, partition)
+            end = len(log.entries)
+            self.faults["compacted"] += log.compact(self.rng.choice([end, self.rng.randint(0, end)]))
 
     # -- gateways ----------------------------------------------------------------------------------------------------
 
     def gateway_fault(self) -> None:
-        """A gateway freezes, wakes, restarts, leaves or loses a lot."""
+        """A gateway freezes for a while, restarts, leaves or loses a lot."""
         gateway, rng = self.rng.choice(self.gateways), self.rng
         what = rng.choice(["frozen", "frozen", "restarted", "left", "loses"])
-        if gateway.frozen:
-            gateway.frozen = False
-            return
         self.faults[f"gateway {what}"] += 1
         self.trace(f"{gateway.link} {what}")
         if what == "frozen":
-            gateway.frozen = True
+            gateway.frozen_until_ms = self.now_ms + rng.choice([300, 2_000, 2 * limits.LINK_TIMEOUT_MS])
         elif what == "restarted":
             gateway.forget()
         elif what == "left":
@@ -319,37 +335,58 @@ class World:
                 self.rng.choice(self.gateways).up(one.app, one.user, one.device)
             gateway.down(slot)
 
-    def relate(self) -> None:
-        """A command on a group."""
-        rng = self.rng
-        app, group = rng.choice(self.groups)
-        users = rng.sample(self.users, rng.randint(1, len(self.users)))
-        request, reply = self._id("q"), self._reply(app)
-        kind = rng.choices(["create", "add", "remove", "delete"], [4, 6, 4, 1])[0]
-        command: RelationRecord
-        if kind == "create":
-            shape: Any = rng.choices(["team", "direct"], [6, 1])[0]
-            members = users[:2] if shape == "direct" else users
-            command = CreateGroup(app, group, shape, members, request=request, reply=reply)
-        elif kind == "delete":
-            command = DeleteGroup(app, group, request=request, reply=reply)
-        elif kind == "add":
-            command = AddMembers(app, group, users + users[:1], request=request, reply=reply)
-        else:
-            command = RemoveMembers(app, group, users[: rng.randint(1, 3)], request=request, reply=reply)
-        self._by_group("relations", app, group, encode(command))
+    def create(self, group: tuple[str, str]) -> None:
+        """A group is asked for, with most of the users."""
+        users = self.rng.sample(self.users, self.rng.randint(2, len(self.users)))
+        shape: Any = self.rng.choices(["team", "direct"], [9, 1])[0]
+        members = users[:2] if shape == "direct" else users
+        request, reply = self._id("q"), self._reply(group[0])
+        self._members[group] |= set(members)
+        self._command(CreateGroup(*group, shape, members, request=request, reply=reply))
 
-    def say(self, group: tuple[str, str] | None = None) -> None:
-        """A user sends a message."""
+    def relate(self) -> None:
+        """A command on a group, in an order that makes sense or not."""
         rng = self.rng
-        app, name = group or rng.choice(self.groups)
-        sender = rng.choice(self.users)
+        group = rng.choice(self.groups)
+        users = rng.sample(self.users, rng.randint(1, len(self.users)))
+        request, reply = self._id("q"), self._reply(group[0])
+        kind = rng.choices(["create", "add", "remove", "delete", "renew"], [2, 6, 6, 1, 1])[0]
+        if kind == "add":
+            self._members[group] |= set(users)
+            self._command(AddMembers(*group, users + users[:1], request=request, reply=reply))
+        elif kind == "remove":
+            gone = users[: rng.randint(1, 2)]
+            self._members[group] -= set(gone)
+            self._command(RemoveMembers(*group, gone, request=request, reply=reply))
+        if kind in {"delete", "renew"}:
+            self._members[group].clear()
+            self._command(DeleteGroup(*group, request=request, reply=reply))
+        if kind in {"create", "renew"}:
+            self.create(group)
+
+    def _command(self, command: RelationRecord) -> None:
+        self._by_group("relations", command.app, command.group, encode(command))
+
+    def burst(self) -> None:
+        """Some messages to one group."""
+        group = self.rng.choice(self.groups)
+        for _ in range(self.rng.randint(1, 5)):
+            self.say(group)
+
+    def say(self, group: tuple[str, str]) -> None:
+        """A user, most often a member, sends a message; most clocks are right."""
+        rng = self.rng
         client_id = self._id("m")
         body = Raw(f'"{client_id}{"." * rng.choice([1, 10, 200])}"'.encode())
-        tried_at = self.now_ms + rng.choice([0, 0, 0, -500, 1_500, -7_000, 9_000])
-        send = Send(app, name, sender, rng.choice(["d0", "d1"]), client_id, tried_at, body, reply=self._reply(app, sender))
+        late = rng.choices([0, -500, 1_500, -7_000, 9_000], [20, 4, 4, 1, 1])[0]
+        sender, device = self._sender(group), rng.choice(["d0", "d1"])
+        send = Send(*group, sender, device, client_id, self.now_ms + late, body, reply=self._reply(group[0], sender))
         self.sends.append(send)
-        self._by_group("messages", app, name, encode(send))
+        self._by_group("messages", *group, encode(send))
+
+    def _sender(self, group: tuple[str, str]) -> str:
+        likely = sorted(self._members[group])
+        return self.rng.choice(likely if likely and self.rng.random() < 0.9 else self.users)
 
     def say_again(self) -> None:
         """A resend: soon, late, or before the first try arrives."""
@@ -361,9 +398,9 @@ class World:
 
     def signal(self) -> None:
         """A signal."""
-        app, group = self.rng.choice(self.groups)
+        group = self.rng.choice(self.groups)
         body = Raw(f'"{self._id("s")}"'.encode())
-        self._by_group("messages", app, group, encode(Signal(app, group, self.rng.choice(self.users), body)))
+        self._by_group("messages", *group, encode(Signal(*group, self._sender(group), body)))
 
     def bad_record(self) -> None:
         """A record that hurts itself."""
@@ -411,13 +448,13 @@ class World:
 
 _Action = Callable[[World], None]
 _REQUESTS: Final[tuple[list[_Action], list[int]]] = (
-    [World.say, World.say_again, World.signal, World.relate, World.up, World.down],
-    [26, 8, 4, 22, 26, 14],
+    [World.burst, World.say_again, World.signal, World.relate, World.up, World.down],
+    [24, 8, 5, 18, 34, 11],
 )
 _FAULTS: Final[tuple[list[_Action], list[int]]] = (
     [
-        *(World.crash, World.crash_in_commit, World.take_over, World.fail_commit),
+        *(World.crash, World.crash_in_commit, World.crash_in_opening, World.take_over, World.fail_commit),
         *(World.spoil_store, World.compact, World.gateway_fault, World.bad_record),
     ],
-    [8, 14, 22, 6, 12, 6, 18, 14],
+    [6, 14, 8, 22, 6, 12, 6, 14, 12],
 )
