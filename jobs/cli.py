@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, str]] = {
     "worker": "jobs.worker",
     "token": "jobs.token",
     "verify": "jobs.verify_command",
+    "contract": "jobs.contract",
 }
 
 _EXAMPLES: Final = """\

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.partitioner import murmur2
 from msgspec import Raw
 
@@ -334,8 +334,7 @@ class Link:
         reader = asyncio.create_task(self._read(state, consumer))
         try:
             while not reader.done():
-                async with asyncio.timeout(TIMEOUT_MS / 1000):  # unheard for so long, it is void by now
-                    await self._beat(registration)
+                await self._beat(registration)
                 await self._act(state.tick(_now_ms()))
                 await asyncio.wait([reader], timeout=BEAT_MS / 1000)
         finally:
@@ -351,9 +350,15 @@ class Link:
                         await self._act(state.feed(known, _now_ms()))
 
     async def _beat(self, registration: Registration) -> None:
+        """Say that the link lives. While the broker is away no link dies of silence, so neither do we give up."""
         beat = {"t": "beat", "link": self.id, "epoch": registration.epoch, "sessions": len(self.sessions)}
-        if self._producer is not None:
-            await self._producer.send_and_wait("links", _json(beat), key=self.id.encode())
+        try:
+            if self._producer is not None:
+                await self._producer.send_and_wait("links", _json(beat), key=self.id.encode())
+        except KafkaError as error:
+            if not (error.retriable or isinstance(error, KafkaTimeoutError)):
+                raise
+            log.warning("link %s: a beat was not sent: %s", self.id, error)
 
     async def _act(self, events: Sequence[Event]) -> None:
         """Hand events on, in order."""

@@ -1,0 +1,203 @@
+"""`linkcast contract`: writes the parts of `docs/contract` that follow from the code, or says that they are stale.
+
+The README there is written by hand but for what stands between `<!-- generated: name -->` and `<!-- end -->`; the JSON
+Schemas are generated whole. Nothing else in that folder is touched.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+import typer
+
+from jobs import contract_example
+from jobs.problem import Problem
+from streams.web import problems
+from topics import answers, catalog, limits, rejects
+from topics.codec import TYPES
+from topics.keys import murmur2
+
+FOLDER: Final = Path(__file__).parents[1] / "docs" / "contract"
+
+#: The topics that anybody outside the pipeline writes or reads.
+PUBLIC: Final = (
+    *(catalog.LINKS, catalog.SESSIONS, catalog.RELATIONS, catalog.MESSAGES, catalog.RESYNC),
+    *(catalog.DELIVERIES, catalog.ANSWERS, catalog.RELATION_EVENTS, catalog.HISTORY, catalog.REJECTS),
+)
+
+#: The limits that a gateway or a client meets.
+LIMITS: Final = (
+    *("ID_CHARS", "BODY_BYTES", "BODY_DEPTH", "LOT_USERS", "RECORD_BYTES"),
+    *("DEDUPE_WINDOW_MS", "DEDUPE_PER_DEVICE", "CLOCK_SKEW_MS", "QUIET_MS"),
+    *("LINK_BEAT_MS", "LINK_TIMEOUT_MS", "PULL_MESSAGES"),
+)
+
+#: Keys for the table of hashes: every length modulo 4, every kind of character, the longest there is.
+VECTORS: Final = (
+    *("a:b", "a:b1", "a:b_2", "app:g1", "app:g12", "demo:ann", "demo:friends", "Demo:A.b-C_9@x"),
+    *("6f1c2d0e8b7a4c53", f"{'a' * 64}:{'z' * 64}"),
+)
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def contract(
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; fail when a file is stale.")] = False,
+) -> None:
+    """Write the generated parts of docs/contract: schemas, tables, hashes, the worked example.
+
+    Run it after a change of a record, a code or a limit, and commit what it wrote with the change.
+    """
+    if not FOLDER.is_dir():
+        raise Problem("docs/contract is not here: this command is for a checkout of the repository")
+    wanted = generated()
+    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
+    extra = set((FOLDER / "schemas").glob("*.json")) - set(wanted)
+    names = ", ".join(sorted(str(path.relative_to(FOLDER)) for path in (*stale, *extra)))
+    if check and names:
+        raise Problem(f"Stale in docs/contract: {names}. Write them anew: linkcast contract")
+    for path in stale:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(wanted[path])
+    for path in extra:
+        path.unlink()
+    typer.echo(f"docs/contract: {names or 'nothing'} {'was stale' if names else 'to do'}")
+
+
+def generated() -> dict[Path, str]:
+    """Every file that is generated, in whole or in part, as it should be."""
+    files = {FOLDER / "schemas" / f"{topic.name}.json": schema(topic) for topic in PUBLIC}
+    readme = FOLDER / "README.md"
+    return files | {readme: with_blocks(readme.read_text())}
+
+
+def with_blocks(text: str) -> str:
+    """The hand-written text with its generated blocks as they should be.
+
+    Raises:
+        Problem: it names a block that does not exist, or one is named nowhere.
+    """
+    named = _BLOCK.findall(text)
+    if (names := [name for name, _ in named]) != list(BLOCKS):
+        raise Problem(f"docs/contract/README.md has the generated blocks {names}; they should be {list(BLOCKS)}")
+    return _BLOCK.sub(lambda found: f"<!-- generated: {found[1]} -->\n{BLOCKS[found[1]]()}\n<!-- end -->", text)
+
+
+_BLOCK: Final = re.compile(r"<!-- generated: (\w+) -->\n(.*?)<!-- end -->", re.DOTALL)
+
+
+def schema(topic: catalog.Topic) -> str:
+    """The JSON Schema of a topic's records."""
+    (root,), defs = msgspec.json.schema_components([TYPES[topic.name]], ref_template="#/$defs/{name}")
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": topic.name,
+        "description": f"Records of the topic `{topic.name}`, keyed by: {topic.key}.",
+    }
+    return json.dumps(_portable(head | root | {"$defs": defs}), indent=2, ensure_ascii=False) + "\n"
+
+
+def _portable(node: Any) -> Any:
+    """A schema without what is Python's alone: its end of a string, the indentation of docstrings."""
+    match node:
+        case dict():
+            return {key: _portable(value) for key, value in node.items()} | _clean(node)
+        case list():
+            return [_portable(value) for value in node]
+        case _:
+            return node
+
+
+def _clean(node: dict[str, Any]) -> dict[str, str]:
+    cleaned = {}
+    if isinstance(pattern := node.get("pattern"), str):
+        cleaned["pattern"] = pattern.replace(r"\Z", "$")
+    if isinstance(description := node.get("description"), str):
+        cleaned["description"] = inspect.cleandoc(description)
+    return cleaned
+
+
+def _table(*rows: Iterable[str]) -> str:
+    head, *rest = [f"| {' | '.join(row)} |" for row in rows]
+    line = "|" + "---|" * (head.count("|") - 1)
+    return "\n".join([head, line, *rest])
+
+
+def _hashes() -> str:
+    rows = []
+    for key in VECTORS:
+        data = key.encode()
+        number = murmur2(data)
+        positive = number & 0x7FFFFFFF
+        shown = f"`{key}`" if len(key) < 40 else f"64 times `{key[0]}`, `:`, 64 times `{key[-1]}`"  # noqa: PLR2004
+        rows.append((shown, str(len(data)), f"`{number:08x}`", str(positive % 8), str(positive % 32)))
+    return _table(("key", "bytes", "murmur2", "of 8", "of 32"), *rows)
+
+
+def _topics() -> str:
+    rows = [
+        (
+            f"[`{topic.name}`](schemas/{topic.name}.json)",
+            {"one": "1", "partitions": "`partitions`", "links": "`links`"}[topic.count.value],
+            topic.key,
+            ", ".join(topic.writers),
+            ", ".join(topic.readers),
+        )
+        for topic in PUBLIC
+    ]
+    return _table(("topic", "partitions", "key", "written by", "read by"), *rows)
+
+
+def _codes() -> str:
+    return _table(("code", "meaning, and what to do"), *((f"`{code}`", text) for code, text in answers.CODES.items()))
+
+
+def _reasons() -> str:
+    return _table(("reason", "meaning"), *((f"`{reason}`", text) for reason, text in rejects.REASONS.items()))
+
+
+def _view_codes() -> str:
+    rows = ((str(status), f"`{code}`", text) for code, (status, text) in problems.CODES.items())
+    return _table(("status", "code", "meaning"), *rows)
+
+
+def _limits() -> str:
+    source = inspect.getsource(limits)
+    rows = []
+    for name in LIMITS:
+        if (found := re.search(rf"^{name}: Final = .*?  # (.+)$", source, re.MULTILINE)) is None:
+            raise Problem(f"topics/limits.py does not say what {name} means")
+        rows.append((f"`{name}`", f"{getattr(limits, name):,}".replace(",", " "), found[1]))
+    return _table(("limit", "value", "meaning"), *rows)
+
+
+def _example() -> str:
+    parts = []
+    for number, step in enumerate(contract_example.steps(), 1):
+        parts.append(f"**{number}.** {step.title}\n")
+        for line in step.lines:
+            who = "gateway writes" if line.sent else "pipeline writes"
+            key = f", key `{line.key.decode()}`" if line.key is not None else ""
+            parts.append(
+                f"{who} `{line.topic}`, partition {line.partition}{key}:\n\n```json\n{line.value.decode()}\n```\n"
+            )
+    return "\n".join(parts)
+
+
+#: The generated blocks of the README, in their order there.
+BLOCKS: Final[dict[str, Callable[[], str]]] = {
+    "topics": _topics,
+    "hashes": _hashes,
+    "codes": _codes,
+    "reasons": _reasons,
+    "views": _view_codes,
+    "limits": _limits,
+    "example": _example,
+}
