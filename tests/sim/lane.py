@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from streams.batches.clock import PartitionClock
 from streams.batches.inputs import Fetched, Inputs
@@ -30,7 +30,8 @@ from tests.sim.store import SimStore
 from topics import catalog
 from topics.catalog import Topic
 
-POISON = b"p-o-i-s-o-n"
+POISON: Final = b"p-o-i-s-o-n"
+_FETCH_ALL_MS: Final = 1_000
 
 
 class PoisonError(Exception):
@@ -118,6 +119,7 @@ class SimLane:
         self._steps = self._run()
         self._committing: Iterator[str] | None = None
         self._ticked = False
+        self._fetched_ms = 0
 
     def __repr__(self) -> str:
         return f"{self.kind.name}/{self.partition}@w{self.worker}"
@@ -251,9 +253,14 @@ class SimLane:
             self.commit_step = "begin"
 
     def _fetch(self) -> None:
-        topics = list(self._topics)
-        self._room.rng.shuffle(topics)
-        for topic in topics[: self._room.rng.randint(1, len(topics))]:
+        """Topics are fetched in any order, and not all at a time; but none is left out for longer than a second."""
+        rng, now_ms = self._room.rng, self._room.broker.now_ms()
+        topics = rng.sample(self._topics, len(self._topics))
+        if now_ms - self._fetched_ms < _FETCH_ALL_MS:
+            topics = topics[: rng.randint(1, len(topics))]
+        if len(topics) == len(self._topics):
+            self._fetched_ms = now_ms
+        for topic in topics:
             log = self._room.broker.log(topic, self.partition)
             since = self._positions[topic]
             records, position = log.read(since, self._room.rng.randint(1, 12))
