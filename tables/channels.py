@@ -1,13 +1,13 @@
 """One channel of a group: its numbers, its newest messages, and the sends it would know again.
 
-seq rises by one a stored message and `prev` names the one before, so a receiver sees every hole [S2]. A resend, known by
-(sender, device, client_id), gets the number it got the first time for as long as it may be resent: until DEDUPE_WINDOW_MS
-after its first try. A later one is refused as `expired`, one too many inside the window as `throttled`: a resend is never
-taken for new.
+seq rises by one a stored message and `prev` names the one before, so a receiver sees every hole [S2]. A resend, known
+by (sender, device, client_id), gets the number it got the first time for as long as it may be resent: until
+DEDUPE_WINDOW_MS after its first try. A later one is refused as `expired`, one too many inside the window as
+`throttled`: a resend is never taken for new.
 
-Stored: seq, counter and the sends (a row that holds the newest, sealed rows behind it). A sealed row goes when the last of
-its sends can't be resent any more. Not stored: the newest messages; after a take-over the views read those from the cache
-and the store.
+Stored: seq, counter and the sends (a row that holds the newest, sealed rows behind it). A sealed row goes when the last
+of its sends can't be resent any more. Not stored: the newest messages; after a take-over the views read those from the
+cache and the store.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def _hash(name: bytes) -> bytes:
 
 
 def _names(page: int, value: bytes) -> Iterator[tuple[int, bytes]]:
-    """(ordinal, name) of a page's row: `\\n` name `\\n` name ... `\\n`, where the name of nobody is empty."""
+    """(ordinal, name) of a page's row: each name on a line, after a first empty one; the name of nobody is empty."""
     return enumerate(value.split(_SEPARATOR)[1:-1], page * limits.PAGE_ORDINALS)
 
 

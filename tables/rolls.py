@@ -1,11 +1,11 @@
 """Which groups a user of this partition is in, and under which ordinals.
 
-Users who joined a group together stand on one roll, a row of up to ROLL_ENTRIES, so that an import of a million members is
-some thousand rows. What finds a user's rolls is an index of rows that stay in the local store: `index` makes them from a
-roll's old and new value, for a change as for a recovery.
+Users who joined a group together stand on one roll, a row of up to ROLL_ENTRIES, so that an import of a million members
+is some thousand rows. What finds a user's rolls is an index of rows that stay in the local store: `index` makes them
+from a roll's old and new value, for a change as for a recovery.
 
-Ordinals of a group rise with each joining, so they tell old news: a joining with a lower ordinal than the known one, or a
-leaving of another ordinal, changes nothing.
+Ordinals of a group rise with each joining, so they tell old news: a joining with a lower ordinal than the known one, or
+a leaving of another ordinal, changes nothing.
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ class Rolls:
 def index(key: bytes, old: bytes | None, new: bytes | None, get: Callable[[bytes], bytes | None]) -> Changes:
     """The local rows that a change of a row brings with it; none for rows that are no roll.
 
-    `get` reads local rows: one that names another roll stays, for in a compacted log a user's new roll may come before the
-    change of the old one.
+    `get` reads local rows: one that names another roll stays, for in a compacted log a user's new roll may come before
+    the change of the old one.
     """
     if not key.startswith(keys.ROLL):
         return {}

@@ -88,7 +88,7 @@ _STEPS[list(b"]}")] = -1
 
 
 def _check_body(body: bytes) -> None:
-    """Refuse valid JSON that readers of a lot may choke on. One that is too large is refused later: it gets into no lot.
+    """Refuse valid JSON that a lot's readers may choke on. What is too large is refused later: it gets into no lot.
 
     Raises:
         Malformed: nested too deep, or a number with too many digits.

@@ -44,7 +44,7 @@ def resync(desk: Desk, resync: Resync) -> None:
         raise Malformed("wrong_partition", f"for source {resync.source} on partition {desk.partition}")
     if (outlet := desk.outbox.outlet(resync.link, resync.epoch, resync.partition)) is None:
         return
-    desk.flush()  # so that the rows hold what this batch changed; what the link was told before stands in the lots before
+    desk.flush()  # so that the rows hold what this batch changed; what the link was told stands in the lots before
     outlet.reset()
     prefix = binding_prefix(resync.link, resync.epoch)
     by_group: dict[bytes, list[tuple[int, int]]] = {}

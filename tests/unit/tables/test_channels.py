@@ -155,12 +155,14 @@ def test_sealed_rows_go_even_when_the_send_that_found_them_old_was_refused_and_t
     kept = _Kept()
     for i in range(8):
         kept.offer(_send(f"m{i}", _START, f"d{i}"), _START)
+    for i in range(_PER_DEVICE):
+        kept.offer(_send(f"k{i}", _START + 50, "k"), _START + 50)
     kept.flush()
     later = _START + _WINDOW + 1
-    assert kept.offer(_send("old", _START), later) == ("expired",)
+    assert kept.offer(_send("k", later, "k"), later) == ("throttled",)
     commit(kept.rows, kept.store)
     kept.load()
-    for i in range(8):
+    for i in range(9):
         kept.offer(_send(f"n{i}", later, f"d{i}"), later)
     kept.flush()
     kept.load()

@@ -67,13 +67,13 @@ def _few_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     if request.param is not None:
 
         def few(name: bytes) -> bytes:
-            return (hashlib.blake2b(name).digest()[0] % request.param).to_bytes(8, "little")
+            return bytes([hashlib.blake2b(name).digest()[0] % request.param]) + bytes(7)
 
         monkeypatch.setattr(members, "_hash", few)
 
 
 _NAMES = [*"abcdefghijklmnop", "ab", "abc", "b.c", "a@b"]
-_STEPS = st.lists(
+_STEPS: st.SearchStrategy[list[tuple[str, list[str]]]] = st.lists(
     st.one_of(
         st.tuples(st.sampled_from(["add", "remove"]), st.lists(st.sampled_from(_NAMES), min_size=1, max_size=8)),
         st.tuples(st.sampled_from(["flush", "flush and reload"]), st.just([])),

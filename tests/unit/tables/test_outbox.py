@@ -84,8 +84,8 @@ def test_each_registration_reads_its_entries_in_order_from_lots_without_holes(
                         assert lot.number == numbers.get(who, 0) + 1
                         assert lot.entries or lot.reset
                         numbers[who] = lot.number
-                        entries = [entry.limit for entry in lot.entries]  # type: ignore[union-attr]
-                        read.setdefault(who, []).extend((["reset"] if lot.reset else []) + entries)  # type: ignore[arg-type]
+                        read.setdefault(who, []).extend(["reset"] if lot.reset else [])
+                        read[who] += [entry.limit or 0 for entry in lot.entries if isinstance(entry, Refused)]
                     assert read == gathered
                     gathered = {}
                     if step != "drain":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.cores import Partition, users
@@ -140,6 +142,7 @@ _STEPS = st.lists(
 )
 
 
+@settings(max_examples=200)
 @given(_STEPS)
 def test_binds_and_unbinds_lead_to_every_living_session_in_every_group_of_its_user(
     steps: list[tuple[str, str, str, tuple[str, int], int, bool]],
@@ -150,7 +153,7 @@ def test_binds_and_unbinds_lead_to_every_living_session_in_every_group_of_its_us
     dead: set[tuple[str, int]] = set()
     bound: set[tuple[str, int, str, int, int]] = set()  # group, ordinal, link, epoch, slot: as the groups role holds it
     following = 0
-    batch = []
+    batch: list[tuple[Topic, Any]] = []
     for step, user, group, who, slot, ends in [*steps, ("crash", "ann", "g", ("l", 1), 0, True)]:
         match step:
             case "up":
