@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import faust
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaConnectionError
 from faust.app.base import BootStrategy
 from faust.types import TP
 from mode.supervisors import CrashingSupervisor
@@ -28,10 +30,7 @@ from streams.batches.transport import BatchConsumer, BatchThread, BatchTransport
 log = logging.getLogger(__name__)
 
 _STOP_S: Final = 20.0
-
-
-class WorkerError(Exception):
-    """The worker cannot go on."""
+_BROKER_PAUSE_S: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -290,8 +289,10 @@ async def run_worker(
         lane_class: what lanes are made of.
 
     Raises:
-        WorkerError: it failed; the cause says how.
+        BaseException: what stopped the worker, if not `stop`.
     """
+    if not await broker_answers(config, stop):
+        return
     async with running(RoleApp(config, kinds, lane_class=lane_class)) as app:
         if started is not None:
             started(app)
@@ -302,13 +303,28 @@ async def until(app: RoleApp, stop: asyncio.Event) -> None:
     """Until `stop` is set or the app fails.
 
     Raises:
-        Exception: what stopped the app otherwise.
+        BaseException: what stopped the app otherwise.
     """
-    if app.failure is None:
-        raise RuntimeError("not running")
     stopped = asyncio.ensure_future(stop.wait())
     either: set[asyncio.Future[Any]] = {stopped, app.failure}
     await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
     if app.failure.done():
-        raise WorkerError("the worker stopped itself") from app.failure.result()
+        raise app.failure.result()
+
+
+async def broker_answers(config: RoleConfig, stop: asyncio.Event) -> bool:
+    """Wait for a broker for as long as it takes; False when told to stop before."""
+    while not stop.is_set():
+        client = AIOKafkaClient(**config.kafka)
+        try:
+            await client.bootstrap()
+        except KafkaConnectionError as error:
+            log.warning("no broker yet: %s", error)
+        else:
+            return True
+        finally:
+            await client.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _BROKER_PAUSE_S)
+    return False

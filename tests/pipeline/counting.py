@@ -12,8 +12,8 @@ from topics.catalog import Count, Topic
 DAY_MS = 86_400_000
 
 
-def topic(name: str, *, compacted: bool = False) -> Topic:
-    return Topic(name, Count.PARTITIONS, "any", None if compacted else DAY_MS, ("tests",), ("tests",))
+def topic(name: str, *, compacted: bool = False, count: Count = Count.PARTITIONS) -> Topic:
+    return Topic(name, count, "any", None if compacted else DAY_MS, ("tests",), ("tests",))
 
 
 class CountingCore:

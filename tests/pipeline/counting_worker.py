@@ -11,7 +11,8 @@ import logging
 import os
 import signal
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from streams.batches.lane import Applied, Lane, LaneKind
 from streams.batches.role import RoleApp, RoleConfig, run_worker
 from tables.rows import Rows
 from tests.pipeline.counting import CountingCore, topic
+from topics.catalog import Count
 
 _TELL_S = 0.05
 
@@ -38,6 +40,8 @@ class Options:
         after: how often it passes that step before.
         freeze: freezes there instead of ending.
         tick_ms: how often its cores tick; None for never.
+
+    Its role has two kinds: one that counts two topics, one that counts a topic of one partition.
     """
 
     run: str
@@ -48,7 +52,6 @@ class Options:
     after: int = 2
     freeze: bool = False
     tick_ms: int | None = None
-    inputs: list[str] = field(default_factory=lambda: ["a", "b"])
 
 
 def tell(**what: Any) -> None:
@@ -79,12 +82,20 @@ class StoppingLane(Lane):
         self.passing("after the commit")
 
 
-def kind(options: Options) -> LaneKind:
-    def make(rows: Rows, partition: int) -> CountingCore:
-        return CountingCore(rows, partition, f"{options.run}-out", f"{options.run}-rejects", options.tick_ms)
+def kinds(options: Options) -> list[LaneKind]:
+    run = options.run
 
-    inputs = tuple(topic(f"{options.run}-{name}") for name in options.inputs)
-    return LaneKind("count", inputs, topic(f"{options.run}-changelog", compacted=True), make)
+    def count(rows: Rows, partition: int) -> CountingCore:
+        return CountingCore(rows, partition, f"{run}-out", f"{run}-rejects", options.tick_ms)
+
+    def single(rows: Rows, partition: int) -> CountingCore:
+        return CountingCore(rows, partition, f"{run}-single-out", f"{run}-rejects")
+
+    one = partial(topic, count=Count.ONE)
+    return [
+        LaneKind("count", (topic(f"{run}-a"), topic(f"{run}-b")), topic(f"{run}-changelog", compacted=True), count),
+        LaneKind("single", (one(f"{run}-single"),), one(f"{run}-single-changelog", compacted=True), single),
+    ]
 
 
 def status(app: RoleApp) -> dict[str, Any]:
@@ -120,7 +131,7 @@ async def main(options: Options) -> None:
     )
     await run_worker(
         config,
-        [kind(options)],
+        kinds(options),
         stop=stop,
         started=lambda app: tasks.append(asyncio.create_task(tell_status(app))),
         lane_class=StoppingLane,

@@ -21,6 +21,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from tests.pipeline.counting import topic
 from tests.pipeline.counting_worker import Options
+from topics.catalog import Topic
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,7 +55,16 @@ class Worker:
             self.stopped = told.get("stopped", self.stopped)
 
     @property
+    def ended(self) -> bool:
+        return self.process.returncode is not None
+
+    @property
     def serving(self) -> set[str]:
+        """Its lanes of the kind with many partitions."""
+        return {lane for lane in self.all_serving if lane.startswith("count/")}
+
+    @property
+    def all_serving(self) -> set[str]:
         return {lane for lane, state in self.status.get("lanes", {}).items() if state == "serving"}
 
     def signal(self, number: signal.Signals) -> None:
@@ -62,7 +72,8 @@ class Worker:
             self.process.send_signal(number)
 
     async def serves(self, lanes: int, within_s: float = 30.0) -> None:
-        await until(lambda: len(self.serving) == lanes, within_s, f"{lanes} lanes at {self.log}: {self.status}")
+        await until(lambda: self.ended or len(self.serving) == lanes, within_s, f"{lanes} lanes at {self.log}")
+        assert not self.ended, self.log.read_text()[-2_000:]
 
     async def reaches_its_point(self) -> None:
         await until(lambda: self.at, 30, f"its point at {self.log}")
@@ -91,6 +102,7 @@ class Pipe:
         self.run = f"t{uuid.uuid4().hex[:8]}"
         self.fed: dict[tuple[str, int], list[bytes]] = defaultdict(list)
         self.out: dict[int, list[bytes]] = defaultdict(list)
+        self.single: list[bytes] = []
         self.rejects: list[dict[str, Any]] = []
         self.seen_at = time.monotonic()
         self._producer: AIOKafkaProducer
@@ -101,10 +113,8 @@ class Pipe:
     async def __aenter__(self) -> Self:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
         await admin.start()
-        names = {name: topic(f"{self.run}-{name}", compacted=name == "changelog") for name in self.names}
-        await admin.create_topics(
-            [NewTopic(t.name, self.partitions, 1, topic_configs=t.config) for t in names.values()]
-        )
+        topics = [topic(f"{self.run}-{name}", compacted=name.endswith("changelog")) for name in self.names]
+        await admin.create_topics([NewTopic(one.name, self.count(one), 1, topic_configs=one.config) for one in topics])
         await admin.close()
         self._producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap, enable_idempotence=True)
         await self._producer.start()
@@ -114,7 +124,8 @@ class Pipe:
         )
         await reader.start()
         self._stack.push_async_callback(reader.stop)
-        reader.assign([TopicPartition(f"{self.run}-{name}", p) for name in ("out", "rejects") for p in self.all])
+        outputs = [TopicPartition(f"{self.run}-{name}", p) for name in ("out", "rejects") for p in self.all]
+        reader.assign([*outputs, TopicPartition(f"{self.run}-single-out", 0)])
         await reader.seek_to_beginning()
         reading = asyncio.create_task(self._read(reader))
         self._stack.push_async_callback(_end, reading)
@@ -125,7 +136,10 @@ class Pipe:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return ("a", "b", "out", "rejects", "changelog")
+        return ("a", "b", "out", "rejects", "changelog", "single", "single-out", "single-changelog")
+
+    def count(self, of: Topic) -> int:
+        return 1 if "-single" in of.name else self.partitions
 
     @property
     def all(self) -> range:
@@ -134,7 +148,9 @@ class Pipe:
     async def _read(self, reader: AIOKafkaConsumer) -> None:
         async for record in reader:
             self.seen_at = time.monotonic()
-            if record.topic.endswith("-out"):
+            if record.topic.endswith("-single-out"):
+                self.single.append(record.value)
+            elif record.topic.endswith("-out"):
                 self.out[record.partition].append(record.value)
             else:
                 self.rejects.append(json.loads(record.value))
@@ -152,6 +168,10 @@ class Pipe:
                     key = b"k%d" % (place % 7)
                     sends.append(await self._producer.send(f"{self.run}-{name}", value, key=key, partition=partition))
         await asyncio.gather(*sends)
+
+    async def feed_single(self, *values: bytes) -> None:
+        for value in values:
+            await self._producer.send_and_wait(f"{self.run}-single", value)
 
     @asynccontextmanager
     async def feeding(self, every_s: float = 0.02) -> AsyncIterator[None]:

@@ -28,6 +28,22 @@ async def test_a_worker_joins_and_leaves_under_load(services: Services, tmp_path
         assert first.status["aborts"] == 0
 
 
+async def test_a_topic_of_one_partition_has_one_lane_that_moves_with_its_count(
+    services: Services, tmp_path: Path
+) -> None:
+    async with Pipe(services.settings.kafka_bootstrap, tmp_path, 2) as pipe:
+        workers = [await pipe.worker(), await pipe.worker()]
+        await until(lambda: sum("single/0" in one.all_serving for one in workers) == 1, 30, "one lane of its own")
+        await until(lambda: all(len(one.serving) == 1 for one in workers), 30, "one partition each")
+        await pipe.feed_single(b"x", b"y")
+        await until(lambda: pipe.single == [b"1 x", b"2 y"], 10, "its outputs")
+        (owner,) = (one for one in workers if "single/0" in one.all_serving)
+        owner.signal(signal.SIGTERM)
+        assert await owner.ends() == 0
+        await pipe.feed_single(b"z")
+        await until(lambda: pipe.single == [b"1 x", b"2 y", b"3 z"], 20, "the count goes on elsewhere")
+
+
 async def test_poison_hurts_only_itself(services: Services, tmp_path: Path) -> None:
     async with Pipe(services.settings.kafka_bootstrap, tmp_path, 2) as pipe:
         await pipe.worker()

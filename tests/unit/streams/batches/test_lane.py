@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -451,3 +452,19 @@ async def test_a_view_is_refused_without_a_young_heartbeat() -> None:
         await lane.close()
         with pytest.raises(UnavailableError, match="closed"):
             await lane.read(lambda core: core)
+
+
+async def test_a_kind_without_changelog_commits_offsets_and_outputs_and_may_not_change_rows() -> None:
+    world = World()
+    lane = make_lane(world)
+    lane.kind = dataclasses.replace(lane.kind, changelog=None)
+    lane._edges = dataclasses.replace(lane._edges, open_store=None)
+    lane.open(1)
+    await until(lambda: lane.state == "serving")
+    feed(world, lane, b"bad")
+    await until(lambda: world.sent)
+    assert (world.rejects, world.offset) == ([b"bad"], 1)
+    feed(world, lane, b"a")
+    await until(lambda: world.crashed)
+    assert isinstance(world.crashed[0], CoreBugError)
+    await lane.close()
