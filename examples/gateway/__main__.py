@@ -57,7 +57,8 @@ def main() -> None:
     parser = arguments()
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {given.link} %(levelname)s %(message)s")
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    for chatty in ("aiohttp.access", "aiokafka"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         token = given.token_file.read_text().strip() if given.token_file else given.token or os.environ.get(_TOKEN, "")
     except OSError as error:

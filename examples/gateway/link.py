@@ -154,9 +154,9 @@ class Link:
                 async with asyncio.timeout(TIMEOUT_MS / 1000):
                     await self._producer.flush()
                     await self._producer.send_and_wait("links", _json(leave), key=self.id.encode())
-        life.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await life
+        for _ in range(2):  # the second one also ends a producer that waits for a broker that is away
+            life.cancel()
+            await asyncio.wait([life], timeout=TIMEOUT_MS / 2000)
 
     # What sessions do. Each call keeps the order of those before it with the same key.
 

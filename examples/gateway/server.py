@@ -108,7 +108,7 @@ class Gateway(Handler):
         self.link = Link(link, kafka, self, address=address)
         self._app = app
         self._views = views
-        self._gateways = [address, *peers]
+        self._gateways = sorted([address, *peers])
         self._connections: dict[int, Connection] = {}
 
     def application(self) -> web.Application:
