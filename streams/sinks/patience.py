@@ -30,6 +30,9 @@ async def patiently(attempt: Callable[[], Awaitable[T]], tell: Callable[[str | N
         tell: hears why it waits, and None once it waits no more.
     """
 
+    async def once() -> T:  # tenacity awaits only what is declared as a coroutine function
+        return await attempt()
+
     def waits(state: RetryCallState) -> None:
         reason = str(state.outcome.exception()) if state.outcome else ""
         tell(reason)
@@ -42,6 +45,6 @@ async def patiently(attempt: Callable[[], Awaitable[T]], tell: Callable[[str | N
         reraise=True,
     )
     try:
-        return await retrying(attempt)
+        return await retrying(once)
     finally:
         tell(None)
