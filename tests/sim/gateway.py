@@ -108,7 +108,7 @@ class Gateway:
         if self.frozen:
             return
         if self.address is None:
-            if not self._requester or now - self._asked_ms > limits.LINK_TIMEOUT_MS:
+            if not self._requester or now - self._asked_ms > limits.LINK_TIMEOUT_MS // 2:
                 self._register(now)
         elif now >= self._beat_ms:
             self._beat_ms = now + limits.LINK_BEAT_MS
@@ -200,7 +200,7 @@ class Gateway:
         return len(records)
 
     def _registered(self, answer: Registered) -> None:
-        if self._broker.now_ms() - self._asked_ms > limits.LINK_TIMEOUT_MS:
+        if self._broker.now_ms() - self._asked_ms > limits.LINK_TIMEOUT_MS // 2:
             self._requester = ""  # it may be void by now, and the void be written before what is read from here on
             self._count("answer too late")
             return

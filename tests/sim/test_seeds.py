@@ -20,7 +20,7 @@ _PLANNED: Final = (
     *("zombie fenced", "rebalance", "send failed", "unknown failed", "apply overlaps a commit", "handler raised"),
     *("store lost", "store stale", "compacted", "rows recovered", "bad record"),
     *("gateway frozen", "gateway restarted", "gateway left", "void read", "registered", "resumed elsewhere"),
-    *("lot lost", "resync asked", "reset", "resend", "sessions doubled", "relations doubled"),
+    *("lot lost", "resync asked", "reset", "resend", "sessions doubled", "relations doubled", "links doubled"),
 )
 _happened: Counter[str] = Counter()
 

@@ -298,7 +298,7 @@ class World:
         """A producer keeps order per topic and partition; what it sends to different ones is on different ways."""
         queue = self._net.setdefault((who, topic, partition), deque())
         queue.append((key, value))
-        if topic in {"sessions", "relations", "resync"} and self.rng.random() < 0.05:
+        if topic in {"sessions", "relations", "resync", "links"} and self.rng.random() < 0.05:
             self.faults[f"{topic} doubled"] += 1
             queue.append((key, value))
 
