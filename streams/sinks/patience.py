@@ -40,7 +40,7 @@ async def patiently(attempt: Callable[[], Awaitable[T]], tell: Callable[[str | N
 
     retrying = AsyncRetrying(
         retry=retry_if_exception_type(AwayError),
-        wait=wait_exponential_jitter(_FIRST_S, _MOST_S, jitter=_FIRST_S),
+        wait=wait_exponential_jitter(multiplier=_FIRST_S, max=_MOST_S, jitter=_FIRST_S),
         before_sleep=waits,
         reraise=True,
     )
