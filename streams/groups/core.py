@@ -31,6 +31,7 @@ class GroupsCore:
         for self.applying, record in enumerate(records):
             self.desk.now_ms = max(self.desk.now_ms, record.at_ms)
             each(out, self.desk.partition, record, self._apply_one)
+        self.applying = len(records)  # whatever raises from here on is no record's fault
         dispatch.announce_heads(self.desk, now_ms)
         cleanup.step(self.desk)
         self.desk.flush()

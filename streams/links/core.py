@@ -37,6 +37,7 @@ class LinksCore:
         out = Outputs()
         for self.applying, record in enumerate(records):
             each(out, self._partition, record, self._apply_one)
+        self.applying = len(records)  # whatever raises from here on is no record's fault
         for link in self._dead:
             self._tell(out, link)
         self._dead = []

@@ -30,6 +30,7 @@ class UsersCore:
         out = Outputs()
         for self.applying, record in enumerate(records):
             each(out, self.desk.partition, record, self._apply_one)
+        self.applying = len(records)  # whatever raises from here on is no record's fault
         self.desk.bindings.drain(out)
         return out
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from unittest.mock import Mock
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.cores import Partition, Seen, create, groups, send, users
+from tables.channels import Channel, Taken
+from tables.outbox import Lots
+from tests.cores import Partition, Seen, create, groups, links, send, users
 from topics import catalog, limits
 from topics.messages import Message
 from topics.rejects import Reject
@@ -46,12 +51,28 @@ def test_poison_is_not_applied_again() -> None:
     assert (reject.reason, reject.detail) == ("handler_failed", "ValueError: no")
 
 
-def test_the_core_names_the_record_it_is_inside() -> None:
+def test_the_core_names_the_record_it_is_inside(monkeypatch: pytest.MonkeyPatch) -> None:
     partition = groups()
     partition.apply(create("ann"))
     records = [partition.record(*send("ann", f"c{i}", partition.now_ms)) for i in range(3)]
-    partition.core.apply(records, partition.now_ms)
-    assert partition.core.applying == 2
+    monkeypatch.setattr(Channel, "take", Mock(side_effect=[Taken(1, 0, again=False), ValueError]))
+    with pytest.raises(ValueError):  # noqa: PT011 -- any error will do
+        partition.core.apply(records, partition.now_ms)
+    assert partition.core.applying == 1
+
+
+@pytest.mark.parametrize("role", [groups, users, links])
+def test_what_raises_after_the_records_is_no_records_fault(
+    role: Callable[[], Partition], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partition = role()
+    partition.apply((catalog.REJECTS, b""), (catalog.REJECTS, b""))
+    monkeypatch.setattr(Lots, "drain", Mock(side_effect=ValueError))
+    for count in (0, 2):
+        records = [partition.record(catalog.REJECTS, b"") for _ in range(count)]
+        with pytest.raises(ValueError):  # noqa: PT011 -- any error will do
+            partition.core.apply(records, partition.now_ms)
+        assert partition.core.applying == count
 
 
 def test_the_largest_record_and_key_make_a_reject_that_fits() -> None:
