@@ -1,4 +1,4 @@
-"""Long clean-ups, worked off in steps between which messages go on: each is a row, so that a take-over goes on with it."""
+"""Long clean-ups, worked off in steps between which messages go on. Each is a row: a take-over goes on with it."""
 
 from __future__ import annotations
 

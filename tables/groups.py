@@ -1,8 +1,8 @@
 """A group: what it is, its members, its Link map, its channel; and the groups of one partition, loaded on touch.
 
-Every applied change raises the group's version by one, also across deletion and re-creation: a deleted group leaves one row
-with its version, next ordinal and map version, and its channel's row with seq and counter; a re-created one goes on from
-there.
+Every applied change raises the group's version by one, also across deletion and re-creation: a deleted group leaves one
+row with its version, next ordinal and map version, and its channel's row with seq and counter; a re-created one goes on
+from there.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Group:
         return self._raise(self.members.add(users), always=True)
 
     def delete(self) -> tuple[int, int]:
-        """End. Returns the range of ordinals whose users are still to be told and whose rows are still to be removed."""
+        """End. Returns the range of ordinals whose users are still to be told, and whose rows are to be removed."""
         self.map.end_all()
         self.channel.end()
         ended = self._first, self.members.next
@@ -116,7 +116,9 @@ class Group:
 
     def _row(self) -> bytes:
         next_ = self.members.next
-        return _encode(_Row(self.alive, self.kind, self.version, self._first, next_, self.map.version, self.map.addresses))
+        return _encode(
+            _Row(self.alive, self.kind, self.version, self._first, next_, self.map.version, self.map.addresses)
+        )
 
     def _raise(self, users: list[tuple[str, int]], *, always: bool = False) -> list[tuple[str, int]]:
         if users or always:

@@ -1,4 +1,4 @@
-"""How rows are keyed: one byte for the noun, then names ended by NUL, then numbers big-endian, so that scans are ordered."""
+"""How rows are keyed: a byte for the noun, names ended by NUL, numbers big-endian, so that scans are ordered."""
 
 from __future__ import annotations
 

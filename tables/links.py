@@ -1,9 +1,9 @@
 """The links: which are registered, under which epoch, with which partition of `deliveries`, and which fell silent.
 
 The epoch of a registration is the offset of its record, so epochs are ordered without a clock. Silence is judged by the
-append time of `links` alone, where the owner itself writes a record a second: time passes when links are silent, and stands
-still when the broker is away. A gap between two records counts at most LINK_GAP_MS, so that an outage of the broker kills no
-link; and a new owner gives each a full time-out.
+append time of `links` alone, where the owner itself writes a record a second: time passes when links are silent, and
+stands still when the broker is away. A gap between two records counts at most LINK_GAP_MS, so that an outage of the
+broker kills no link; and a new owner gives each a full time-out.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Links:
         self._last_at = max(at_ms, self._last_at or 0)
 
     def register(self, link: str, epoch: int, address: str, region: str) -> Link | None:
-        """A new registration, with a partition that no living one has; None if every one is taken. End the old one first."""
+        """A new registration, on a partition no living one has; None if all are taken. End the old one first."""
         taken = {other.partition for other in self.living.values()}
         free = next((p for p in range(self._count) if p not in taken), None)
         if free is None:

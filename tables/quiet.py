@@ -1,4 +1,4 @@
-"""Channels that had a message of late: once quiet, the head of each is announced once more, so that a lost last one is noticed."""
+"""Channels that had a message of late: each head is told again once quiet, so that a lost last one is noticed."""
 
 from __future__ import annotations
 

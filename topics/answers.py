@@ -1,4 +1,4 @@
-"""Answers to whoever sent a record: in its link's deliveries, with the session's `slot`, or on `answers`, by requester."""
+"""Answers to whoever sent a record: in its link's deliveries with a session's `slot`, or on `answers` by requester."""
 
 from __future__ import annotations
 

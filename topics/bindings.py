@@ -1,4 +1,4 @@
-"""`bindings`: the users role tells the groups role which sessions listen to a group. One lot a groups partition a batch."""
+"""`bindings`: which sessions listen to a group, told by users to groups role. One lot a groups partition a batch."""
 
 from __future__ import annotations
 
