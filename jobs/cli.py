@@ -27,6 +27,7 @@ COMMANDS: Final[dict[str, str]] = {
     "config": "jobs.config",
     "worker": "jobs.worker",
     "token": "jobs.token",
+    "demo": "jobs.demo.command",
     "verify": "jobs.verify_command",
     "contract": "jobs.contract",
 }
@@ -34,7 +35,7 @@ COMMANDS: Final[dict[str, str]] = {
 _EXAMPLES: Final = """\
 [bold]Examples[/bold]
 
-[cyan]linkcast services up[/cyan]  start Kafka, Redis and Cassandra here, without Docker
+[cyan]linkcast services up[/cyan]  start Kafka, Redis and Cassandra here, from jars or with Docker
 
 [cyan]linkcast topics create[/cyan]  create every topic of the pipeline
 

@@ -19,8 +19,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from jobs.problem import Problem
 from jobs.verify.judge import EXAMPLES, SETTLE_MS, judge
 from jobs.verify.readers import IncompleteError, Place, read_world
-from jobs.verify.report import Report
 from jobs.verify.show import shown
+from jobs.verify.world import World
 from streams.settings import Settings
 
 app = typer.Typer(add_completion=False)
@@ -47,7 +47,9 @@ def verify(
     Stop whatever writes, let the workers catch up, then use --settled: without it, what is younger than --settle-ms may
     be under way.
     """
-    report = verify_run(context.obj, settled=settled, settle_ms=settle_ms, stores=stores, examples=examples)
+    settings: Settings = context.obj
+    world = asyncio.run(read_run(settings, stores=stores))
+    report = judge(world, settled=settled, settle_ms=settle_ms, examples=examples)
     if json:
         typer.echo(msgspec.json.format(msgspec.json.encode(report)).decode())
     else:
@@ -55,16 +57,8 @@ def verify(
     raise typer.Exit(int(not report.good))
 
 
-def verify_run(
-    settings: Settings,
-    *,
-    settled: bool,
-    settle_ms: int = SETTLE_MS,
-    stores: bool = True,
-    examples: int = EXAMPLES,
-    planned: Sequence[str] = (),
-) -> Report:
-    """Reads and judges the run of these settings' cluster, with progress on standard error.
+async def read_run(settings: Settings, *, stores: bool = True, planned: Sequence[str] = ()) -> World:
+    """Reads the run of these settings' cluster, with progress on standard error.
 
     Raises:
         Problem: it can't be read.
@@ -87,13 +81,12 @@ def verify_run(
             progress.update(tasks[what], completed=done, total=total or None)
 
         try:
-            world = asyncio.run(read_world(place, planned, tell))
+            return await read_world(place, planned, tell)
         except (IncompleteError, KafkaError, NoHostAvailable, DriverException, RedisError) as error:
             raise Problem(
                 f"The run cannot be read: {error}\n"
                 "Are the services up (`linkcast services status`), and are the topics made (`linkcast topics create`)?"
             ) from error
-    return judge(world, settled=settled, settle_ms=settle_ms, examples=examples)
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""A minute of a large team and many small groups on three links, with faults on the way, judged at its end."""

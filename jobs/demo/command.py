@@ -1,0 +1,167 @@
+"""`linkcast demo`: everything started, a minute of load with faults on the way, the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Final
+
+import typer
+import uvloop
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from jobs.demo.cluster import Cluster, own_settings
+from jobs.demo.crowd import Counts, Crowd
+from jobs.demo.play import Play
+from jobs.demo.scenario import LINKS, Scenario, Size, write
+from jobs.problem import Problem
+from jobs.verify.judge import judge
+from jobs.verify.report import Report
+from jobs.verify.show import shown
+from jobs.verify_command import read_run
+from streams.settings import Settings
+
+_EVERY_S: Final = 1.0
+_PLAIN_EVERY_S: Final = 5.0
+_SHORTEST_S: Final = 10
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    seconds: Annotated[int, typer.Option(min=_SHORTEST_S, help="How long the load lasts.")] = 60,
+    seed: Annotated[int, typer.Option(help="The same seed: the same users, messages, changes and faults.")] = 1,
+    rate: Annotated[float, typer.Option(min=1, help="Messages a second.")] = 500,
+    data: Annotated[
+        Path | None, typer.Option(help="Keep the run in this folder. Default: a new one, removed when all was right.")
+    ] = None,
+) -> None:
+    """Show a large team at work, break things on the way, and judge what came of it.
+
+    Services and one worker of each role are started on free ports in a folder of their own. 10,000 users in one team
+    and 200 small groups, 30 % of them online on 3 links; they come and go, join and leave, send and send again. The
+    groups worker is killed with -9 and a link falls silent. Then `linkcast verify` judges the whole run: the demo ends
+    with 1 unless nothing was lost, doubled, out of order, misdirected or missed.
+    """
+    folder = data or Path(tempfile.mkdtemp(prefix="linkcast-demo-"))
+    settings = own_settings(context.find_root().params.get("settings"), folder)
+    console = Console(highlight=False)
+    scenario = write(seed, Size(seconds=seconds, rate=rate))
+    good = False
+    try:
+        with _interruptible():
+            report = _run(settings, scenario, console)
+        console.print()
+        console.print(shown(report))
+        good = report.good
+    except KeyboardInterrupt:
+        console.print("stopped")
+    finally:
+        if good and data is None:
+            shutil.rmtree(folder)
+        else:
+            console.print(f"Logs and data are in {folder}: run/*.log, services/*/*.log")
+    raise typer.Exit(int(not good))
+
+
+def _run(settings: Settings, scenario: Scenario, console: Console) -> Report:
+    logging.getLogger("examples.gateway").setLevel(logging.ERROR)  # what they would warn of is what is shown here
+    with Cluster(settings, lambda what: console.print(f"[dim]{what}[/]")).running() as cluster:
+        app_id = f"demo{int(time.time())}"  # a folder may hold earlier runs
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_perform(cluster, app_id, scenario, console))
+
+
+async def _perform(cluster: Cluster, app_id: str, scenario: Scenario, console: Console) -> Report:
+    crowd = Crowd(app_id, cluster.settings.kafka_bootstrap, LINKS)
+    play = Play(scenario, cluster, crowd)
+    screen = asyncio.create_task(_show(play, crowd, scenario, console))
+    try:
+        await play.perform()
+    except* Problem as problems:
+        raise problems.exceptions[0] from None
+    finally:
+        screen.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await screen
+    try:
+        console.print("reading the whole run")
+        world = await read_run(cluster.settings, planned=play.done)
+    finally:
+        await crowd.stop()
+    return await asyncio.to_thread(judge, world, settled=True)
+
+
+async def _show(play: Play, crowd: Crowd, scenario: Scenario, console: Console) -> None:
+    """A panel that moves on a terminal; a line now and then elsewhere."""
+    screen = _Screen(play, crowd, scenario)
+    if not console.is_terminal:
+        while True:
+            await asyncio.sleep(_PLAIN_EVERY_S)
+            console.print(screen.line(_PLAIN_EVERY_S), soft_wrap=True)
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            live.update(screen.panel(_EVERY_S), refresh=True)
+            await asyncio.sleep(_EVERY_S)
+
+
+class _Screen:
+    def __init__(self, play: Play, crowd: Crowd, scenario: Scenario) -> None:
+        self._play = play
+        self._crowd = crowd
+        self._seconds = scenario.size.seconds
+        self._before = Counts()
+
+    def line(self, passed_s: float) -> str:
+        """One line."""
+        return ", ".join(f"{name} {value}" for name, value in self._rows(passed_s))
+
+    def panel(self, passed_s: float) -> RenderableType:
+        """A table, and the faults so far."""
+        table = Table(box=None, show_header=False, pad_edge=False)
+        table.add_column(style="bold")
+        table.add_column(justify="right")
+        for name, value in self._rows(passed_s):
+            table.add_row(name, value)
+        faults = [Text(f"⚡ {fault}", "yellow") for fault in self._play.done]
+        return Panel(Group(table, *faults), title=f"Linkcast: {self._play.stage}", title_align="left")
+
+    def _rows(self, passed_s: float) -> Iterator[tuple[str, str]]:
+        counts, before = self._crowd.counts, self._before
+        self._before = Counts(counts.sent, counts.again, counts.accepted, 0, 0, counts.delivered, counts.reached)
+        yield "time", f"{self._play.elapsed_s:.0f} of {self._seconds} s"
+        yield "messages/s", f"{(counts.sent - before.sent) / passed_s:,.0f}"
+        yield "deliveries/s", f"{(counts.delivered - before.delivered) / passed_s:,.0f}"
+        yield "recipients/s", f"{(counts.reached - before.reached) / passed_s:,.0f}"
+        yield "sessions", f"{self._crowd.online:,}"
+        yield "unanswered", f"{len(self._crowd.pending):,}"
+        yield "sent again", f"{counts.again:,}"
+        yield "refused", f"{counts.refused:,}"
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM ends the demo as Ctrl-C does: everything it started is stopped."""
+
+    def interrupt(_: int, __: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,254 @@
+"""The users of a demo and their clients: who is where, what they sent, what they were told.
+
+A client sends again what is not answered, from wherever its user is online then: a real one would do the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from examples.gateway.link import Handler, Link, NotRegisteredError, Registration, Session
+from examples.gateway.wire import Accepted, Answer, Group, Message, Refused
+from jobs.demo.scenario import TEAM, Beckon, Come, Go, Join, Part, Say, SayAgain
+
+AGAIN_S: Final = 4.0
+_ADMIN: Final = "admin"
+_DEVICE: Final = "phone"
+
+
+class SimulatedLink(Link):
+    """A link whose process can die."""
+
+    async def crash(self) -> None:
+        """End without leaving: the pipeline has to notice by itself."""
+        life, self._life = self._life, None
+        if life is not None:
+            life.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await life
+
+
+@dataclass(slots=True)
+class Pending:
+    """A send that is not answered yet."""
+
+    user: str
+    group: str
+    client_id: str
+    tried_at_ms: int
+    tried_s: float
+    tries: int = 0
+
+
+@dataclass(slots=True)
+class Counts:
+    """What happened so far, as the clients see it."""
+
+    sent: int = 0
+    again: int = 0
+    accepted: int = 0
+    refused: int = 0
+    signals: int = 0
+    delivered: int = 0
+    reached: int = 0
+
+
+class _Ears(Handler):
+    """What one link hears."""
+
+    def __init__(self, crowd: Crowd, link: str) -> None:
+        self._crowd = crowd
+        self._link = link
+        self.live: set[int] = set()  # slots that hear the large team
+
+    def on_registered(self, registration: Registration) -> None:
+        del registration
+        self.live.clear()
+        self._crowd.arrive(self._link)
+
+    def on_void(self) -> None:
+        self.live.clear()
+        self._crowd.scatter(self._link)
+
+    def on_live(self, group: Group, slots: Sequence[int], heads: Sequence[tuple[str, int]]) -> None:
+        del heads
+        if group.name == TEAM:
+            self.live.update(slots)
+
+    def on_gone(self, group: Group, slots: Sequence[int]) -> None:
+        if group.name == TEAM:
+            self.live.difference_update(slots)
+
+    def on_message(self, group: Group, message: Message, slots: Sequence[int]) -> None:
+        del group, message
+        self._crowd.counts.delivered += 1
+        self._crowd.counts.reached += len(slots)
+
+    def on_answer(self, slot: int, answer: Answer) -> None:
+        del slot
+        self._crowd.answered(answer)
+
+
+class Crowd:
+    """All users of the demo's app, on its links."""
+
+    def __init__(self, app: str, kafka: str, links: Sequence[str]) -> None:
+        self.counts = Counts()
+        self.pending: dict[str, Pending] = {}
+        self.commands: dict[str, str] = {}  # request -> what is not answered yet
+        self._app = app
+        self._ears = {link: _Ears(self, link) for link in links}
+        self.links = {link: SimulatedLink(link, kafka, self._ears[link]) for link in links}
+        self._home: dict[str, str] = {}  # user -> the link that the user is or wants to be on
+        self._sessions: dict[str, tuple[str, Session]] = {}
+        self._sent: dict[str, Pending] = {}
+        self._homeless: asyncio.Queue[str] = asyncio.Queue()
+        self._requests = 0
+
+    @property
+    def online(self) -> int:
+        """How many sessions there are."""
+        return len(self._sessions)
+
+    @property
+    def live(self) -> int:
+        """How many sessions hear the large team."""
+        return sum(len(ears.live) for ears in self._ears.values())
+
+    async def start(self) -> None:
+        """Start the links; returns when all are registered."""
+        for link in self.links.values():
+            await link.start()
+        for link in self.links.values():
+            await link.registered()
+        await self.come(Come(_ADMIN, next(iter(self.links))))
+
+    async def stop(self) -> None:
+        """The links leave."""
+        for link in self.links.values():
+            await link.stop()
+
+    async def create(self, group: str, members: Sequence[str]) -> None:
+        """Create a group."""
+        name, session = self._sessions[_ADMIN]
+        await self.links[name].create_group(session, group, members, request=self._request(f"create {group}"))
+
+    async def come(self, come: Come) -> None:
+        """A user comes online, where it is possible."""
+        self._home[come.user] = come.link
+        await self._connect(come.user)
+
+    async def go(self, go: Go) -> None:
+        """A user goes offline."""
+        self._home.pop(go.user, None)
+        if (at := self._sessions.pop(go.user, None)) is not None:
+            with contextlib.suppress(NotRegisteredError):
+                await self.links[at[0]].down(at[1])
+
+    async def say(self, say: Say) -> None:
+        """A user sends; without a connection just now, later."""
+        pending = Pending(say.user, say.group, say.client_id, time.time_ns() // 1_000_000, time.monotonic())
+        self.pending[say.client_id] = self._sent[say.client_id] = pending
+        self.counts.sent += 1
+        await self._try(pending)
+
+    async def say_again(self, again: SayAgain) -> None:
+        """A client sends once more what it sent."""
+        if (pending := self._sent.get(again.client_id)) is not None and pending.tries:
+            await self._try(pending)
+
+    async def beckon(self, beckon: Beckon) -> None:
+        """A user signals."""
+        if (at := self._sessions.get(beckon.user)) is None:
+            return
+        self.counts.signals += 1
+        with contextlib.suppress(NotRegisteredError):
+            await self.links[at[0]].signal(at[1], beckon.group, b'"typing"')
+
+    async def change(self, change: Join | Part) -> None:
+        """The admin changes a group's members."""
+        name, session = self._sessions[_ADMIN]
+        request = self._request(f"{change}")
+        link = self.links[name]
+        if isinstance(change, Join):
+            await link.add_members(session, change.group, change.users, request=request)
+        else:
+            await link.remove_members(session, change.group, change.users, request=request)
+
+    async def silence(self, link: str) -> None:
+        """A link dies; every other of its users goes to another link at once."""
+        lost = [user for user, (at, _) in self._sessions.items() if at == link]
+        await self.links[link].crash()
+        others = [other for other in self.links if other != link]
+        for i, user in enumerate(lost[::2]):
+            await self.come(Come(user, others[i % len(others)]))
+
+    async def tend(self, *, everyone: bool = False) -> None:
+        """Connect who lost the connection; send again what is not answered in time.
+
+        Args:
+            everyone: also bring back users who went before they were answered.
+        """
+        while not self._homeless.empty():
+            await self._connect(self._homeless.get_nowait())
+        now_s = time.monotonic()
+        for pending in list(self.pending.values()):
+            if now_s - pending.tried_s < AGAIN_S:
+                continue
+            if everyone and pending.user not in self._home:
+                await self.come(Come(pending.user, next(iter(self.links))))
+            await self._try(pending)
+
+    # Told by the links.
+
+    def arrive(self, link: str) -> None:
+        """A link lives: those who wait for it connect."""
+        for user, home in self._home.items():
+            if home == link and user not in self._sessions:
+                self._homeless.put_nowait(user)
+
+    def scatter(self, link: str) -> None:
+        """A link's registration is dead, and with it all its sessions."""
+        for user in [user for user, (at, _) in self._sessions.items() if at == link]:
+            del self._sessions[user]
+
+    def answered(self, answer: Answer) -> None:
+        """A client is told."""
+        if isinstance(answer, Accepted):
+            if self.pending.pop(answer.client_id, None) is not None:
+                self.counts.accepted += 1
+        elif isinstance(answer, Refused) and answer.client_id is not None:
+            if self.pending.pop(answer.client_id, None) is not None:
+                self.counts.refused += 1
+        elif answer.request is not None:
+            self.commands.pop(answer.request, None)
+
+    async def _connect(self, user: str) -> None:
+        home = self._home.get(user)
+        if home is None or user in self._sessions:
+            return
+        with contextlib.suppress(NotRegisteredError):  # it comes when the link lives again
+            session = self.links[home].new_session(self._app, user, _DEVICE)
+            self._sessions[user] = home, session
+            await self.links[home].up(session)
+
+    async def _try(self, pending: Pending) -> None:
+        if (at := self._sessions.get(pending.user)) is None:
+            return
+        body = f'{{"text":"{pending.client_id} of {pending.user}, to everyone who hears {pending.group}"}}'
+        with contextlib.suppress(NotRegisteredError):
+            await self.links[at[0]].send(at[1], pending.group, pending.client_id, pending.tried_at_ms, body.encode())
+            self.counts.again += pending.tries > 0
+            pending.tries += 1
+            pending.tried_s = time.monotonic()
+
+    def _request(self, what: str) -> str:
+        self._requests += 1
+        request = f"r{self._requests}"
+        self.commands[request] = what
+        return request

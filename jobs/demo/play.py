@@ -1,0 +1,161 @@
+"""Plays a scenario on a running cluster, and waits until all is quiet."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+from jobs.demo.cluster import Cluster
+from jobs.demo.crowd import Crowd
+from jobs.demo.scenario import (
+    Action,
+    Beckon,
+    Come,
+    Go,
+    Join,
+    KillWorker,
+    Part,
+    RestartLink,
+    Say,
+    SayAgain,
+    Scenario,
+    SilenceLink,
+)
+from jobs.problem import Problem
+
+_BEGIN_S: Final = 120.0
+_QUIET_S: Final = 120.0
+_TICK_S: Final = 0.01
+_TEND_S: Final = 0.5
+_CHECK_S: Final = 1.0
+_CALM_LOOKS: Final = 3
+_LOGIN_RATE: Final = 1_000
+
+
+class Play:
+    """One performance.
+
+    Attributes:
+        stage: what goes on now, in words.
+        done: the faults that were injected, in words.
+        elapsed_s: how much of the scenario is played.
+    """
+
+    def __init__(self, scenario: Scenario, cluster: Cluster, crowd: Crowd) -> None:
+        self.stage = "links register"
+        self.done: list[str] = []
+        self.elapsed_s = 0.0
+        self._scenario = scenario
+        self._cluster = cluster
+        self._crowd = crowd
+        self._faults: set[asyncio.Task[None]] = set()
+
+    async def perform(self) -> None:
+        """From the first group to the last answer.
+
+        Raises:
+            Problem: a worker ended by itself, or all did not become quiet in time.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            watch = tasks.create_task(self._watch())
+            await self._crowd.start()
+            await self._begin()
+            await self._act()
+            await self._come_to_rest()
+            watch.cancel()
+
+    async def _begin(self) -> None:
+        """Groups, then the first sessions, until all of these hear the large team."""
+        self.stage = "groups are made"
+        for group, members in self._scenario.groups.items():
+            await self._crowd.create(group, members)
+        await self._until(lambda: not self._crowd.commands, _BEGIN_S)
+        self.stage = "users come online"
+        for i, come in enumerate(self._scenario.first):
+            await self._crowd.come(come)
+            if i % (_LOGIN_RATE // 10) == 0:
+                await asyncio.sleep(0.1)
+        await self._until(lambda: self._crowd.live >= len(self._scenario.first), _BEGIN_S)
+
+    async def _act(self) -> None:
+        """The actions, each at its time."""
+        self.stage = "the team is at work"
+        began_s = tended_s = time.monotonic()
+        for at_ms, action in self._scenario.actions:
+            self.elapsed_s = time.monotonic() - began_s
+            while self.elapsed_s * 1_000 < at_ms:
+                await asyncio.sleep(_TICK_S)
+                self.elapsed_s = time.monotonic() - began_s
+            await self._do(action)
+            if time.monotonic() - tended_s > _TEND_S:
+                await self._crowd.tend()
+                tended_s = time.monotonic()
+        await asyncio.gather(*self._faults)
+
+    async def _do(self, action: Action) -> None:
+        crowd = self._crowd
+        match action:
+            case Say():
+                await crowd.say(action)
+            case SayAgain():
+                await crowd.say_again(action)
+            case Beckon():
+                await crowd.beckon(action)
+            case Come():
+                await crowd.come(action)
+            case Go():
+                await crowd.go(action)
+            case Join() | Part():
+                await crowd.change(action)
+            case SilenceLink(link=link):
+                self._tell(f"link {link} fell silent, without leaving; half of its users went elsewhere")
+                await crowd.silence(link)
+            case RestartLink(link=link):
+                self._tell(f"link {link} came back and registered anew")
+                await crowd.links[link].start()
+            case KillWorker():
+                self._faults.add(asyncio.create_task(self._kill()))
+
+    async def _kill(self) -> None:
+        self._tell("the groups worker was killed with -9 and started again")
+        await asyncio.to_thread(self._cluster.kill_worker, "groups")
+
+    def _tell(self, what: str) -> None:
+        self.done.append(f"{self.elapsed_s:4.1f} s  {what}")
+
+    async def _come_to_rest(self) -> None:
+        """Until every send and command is answered, and the workers have applied and stored everything."""
+        self.stage = "waiting for the last answers"
+        until_s = time.monotonic() + _QUIET_S
+        while self._crowd.pending or self._crowd.commands:
+            await self._crowd.tend(everyone=True)
+            await asyncio.sleep(_TEND_S)
+            if time.monotonic() > until_s:
+                left = [*self._crowd.pending, *self._crowd.commands.values()]
+                raise Problem(f"{len(left)} sends and commands are not answered after {_QUIET_S:.0f} s: {left[:5]}")
+        await self._crowd.tend()
+        self.stage = "waiting for the stores"
+        calm = 0
+        while calm < _CALM_LOOKS:
+            lag = await asyncio.to_thread(self._cluster.lag)
+            calm = calm + 1 if lag is not None and not any(lag.values()) else 0
+            await asyncio.sleep(_TEND_S)
+            if time.monotonic() > until_s:
+                raise Problem(f"The workers have not caught up after {_QUIET_S:.0f} s: lag {lag}")
+
+    async def _until(self, so: Callable[[], bool], limit_s: float) -> None:
+        until_s = time.monotonic() + limit_s
+        while not so():
+            await self._crowd.tend()
+            await asyncio.sleep(_TEND_S)
+            if time.monotonic() > until_s:
+                raise Problem(f"“{self.stage}” took more than {limit_s:.0f} s.")
+
+    async def _watch(self) -> None:
+        """A worker that ends by itself ends the play."""
+        while True:
+            await asyncio.sleep(_CHECK_S)
+            if all(fault.done() for fault in self._faults):
+                await asyncio.to_thread(self._cluster.check)

@@ -1,0 +1,298 @@
+"""What happens in a demo: who there is, and what is done when. Pure: a seed gives the same every time.
+
+It knows who is a member and who is online as it means it to be; what really happens, happens later and elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+TEAM: Final = "everyone"
+LINKS: Final = ("L1", "L2", "L3")
+#: The link that falls silent.
+DOOMED: Final = LINKS[-1]
+
+_STEP_MS: Final = 50
+_SMALL_SIZES: Final = (20, 100)
+_TRIES: Final = 30
+_RESEND_MS: Final = (5, 3_000)
+_LOT: Final = 5
+_KILL_AT: Final = 0.3
+_SILENCE_AT: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Come:
+    """A user comes online, on a link."""
+
+    user: str
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """A user goes offline."""
+
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """A user sends a message; who is no member is refused."""
+
+    user: str
+    group: str
+    client_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SayAgain:
+    """A user's client sends once more, whether it was answered or not."""
+
+    client_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Beckon:
+    """A user signals."""
+
+    user: str
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Users become members."""
+
+    group: str
+    users: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Users are members no more."""
+
+    group: str
+    users: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KillWorker:
+    """The groups worker is killed, and started again at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceLink:
+    """A link ends without a word; half of its users go elsewhere at once, the rest wait for it."""
+
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class RestartLink:
+    """The link is back, and registers anew."""
+
+    link: str
+
+
+Action = Come | Go | Say | SayAgain | Beckon | Join | Part | KillWorker | SilenceLink | RestartLink
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large a demo is.
+
+    Attributes:
+        seconds: how long it goes on.
+        users: in the app; all of them are in the large team.
+        groups: small ones.
+        online: the share of users who are online.
+        rate: messages a second, the large team's among them.
+        team_rate: messages a second in the large team.
+        comings: sessions a second that begin, and as many that end.
+        changes: changes of members a second.
+        silence_s: how long the link is silent.
+    """
+
+    seconds: int = 60
+    users: int = 10_000
+    groups: int = 200
+    online: float = 0.3
+    rate: float = 500
+    team_rate: float = 3
+    comings: float = 8
+    changes: float = 4
+    resends: float = 0.03
+    strangers: float = 0.003
+    signals: float = 5
+    silence_s: float = 13
+
+
+class Pool:
+    """A set one can draw from."""
+
+    def __init__(self, things: Iterable[str] = ()) -> None:
+        self._things: list[str] = []
+        self._at: dict[str, int] = {}
+        for thing in things:
+            self.add(thing)
+
+    def add(self, thing: str) -> None:
+        """Put one in."""
+        if thing not in self._at:
+            self._at[thing] = len(self._things)
+            self._things.append(thing)
+
+    def discard(self, thing: str) -> None:
+        """Take one out."""
+        if (at := self._at.pop(thing, None)) is not None:
+            last = self._things.pop()
+            if at < len(self._things):
+                self._things[at] = last
+                self._at[last] = at
+
+    def draw(self, random: Random) -> str:
+        """Any one of them; it stays in."""
+        return random.choice(self._things)
+
+    def __contains__(self, thing: str) -> bool:
+        return thing in self._at
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._things)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._things)
+
+
+@dataclass(slots=True)
+class Scenario:
+    """A demo.
+
+    Attributes:
+        size: how large it is.
+        groups: group -> its first members.
+        first: who is online when it begins.
+        actions: (milliseconds from the beginning, what is done), in order.
+    """
+
+    size: Size
+    groups: dict[str, list[str]]
+    first: list[Come]
+    actions: list[tuple[int, Action]] = field(default_factory=list)
+
+
+def write(seed: int, size: Size) -> Scenario:
+    """The scenario of a seed."""
+    return _Writer(Random(seed), size).write()  # noqa: S311 - nothing secret: it has to be the same every time
+
+
+class _Writer:
+    def __init__(self, random: Random, size: Size) -> None:
+        self._random = random
+        self._size = size
+        users = [f"u{i}" for i in range(size.users)]
+        groups = {TEAM: users}
+        for i in range(size.groups):
+            groups[f"g{i}"] = random.sample(users, min(random.randint(*_SMALL_SIZES), size.users))
+        first = [Come(user, self._link()) for user in random.sample(users, int(size.users * size.online))]
+        self._users = users
+        self._online = Pool(come.user for come in first)
+        self._members = {group: Pool(members) for group, members in groups.items()}
+        self._small = [group for group in groups if group != TEAM]
+        self._said = 0
+        self._scenario = Scenario(size, groups, first)
+
+    def write(self) -> Scenario:
+        """All steps, then faults and resends, in the order of time."""
+        size = self._size
+        owed = dict.fromkeys(("small", "team", "signal", "come", "change"), 0.0)
+        rates = {
+            "small": max(size.rate - size.team_rate, 0),
+            "team": size.team_rate,
+            "signal": size.signals,
+            "come": size.comings,
+            "change": size.changes,
+        }
+        makers = {
+            "small": lambda at: self._say(at, self._random.choice(self._small)),
+            "team": lambda at: self._say(at, TEAM),
+            "signal": self._beckon,
+            "come": self._come_and_go,
+            "change": self._change,
+        }
+        for step in range(0, size.seconds * 1_000, _STEP_MS):
+            for what, rate in rates.items():
+                owed[what] += rate * _STEP_MS / 1_000
+                while owed[what] >= 1:
+                    owed[what] -= 1
+                    makers[what](step + self._random.randrange(_STEP_MS))
+        self._faults()
+        self._scenario.actions.sort(key=lambda action: action[0])
+        return self._scenario
+
+    def _add(self, at_ms: int, action: Action) -> None:
+        self._scenario.actions.append((at_ms, action))
+
+    def _link(self) -> str:
+        return self._random.choice(LINKS)
+
+    def _say(self, at_ms: int, group: str) -> None:
+        stranger = self._random.random() < self._size.strangers
+        user = self._online.draw(self._random) if stranger else self._someone_online(group)
+        if user is None:
+            return
+        self._said += 1
+        client_id = f"m{self._said}"
+        self._add(at_ms, Say(user, group, client_id))
+        if self._random.random() < self._size.resends:
+            self._add(at_ms + self._random.randint(*_RESEND_MS), SayAgain(client_id))
+
+    def _beckon(self, at_ms: int) -> None:
+        group = self._random.choice(self._small)
+        if (user := self._someone_online(group)) is not None:
+            self._add(at_ms, Beckon(user, group))
+
+    def _come_and_go(self, at_ms: int) -> None:
+        going = self._online.draw(self._random)
+        self._online.discard(going)
+        self._add(at_ms, Go(going))
+        coming = self._random.choice(self._users)
+        if coming not in self._online and coming != going:
+            self._online.add(coming)
+            self._add(at_ms, Come(coming, self._link()))
+
+    def _change(self, at_ms: int) -> None:
+        group = TEAM if self._random.random() < 1 / 4 else self._random.choice(self._small)
+        members = self._members[group]
+        users = [self._random.choice(self._users) for _ in range(self._random.randint(1, _LOT))]
+        joining = tuple(sorted({user for user in users if user not in members}))
+        if joining:
+            for user in joining:
+                members.add(user)
+            self._add(at_ms, Join(group, joining))
+        if not joining or self._random.random() < 1 / 2:
+            leaving = tuple(sorted({members.draw(self._random) for _ in range(self._random.randint(1, _LOT))}))
+            if len(members) > len(leaving):
+                for user in leaving:
+                    members.discard(user)
+                self._add(at_ms + 1, Part(group, leaving))
+
+    def _someone_online(self, group: str) -> str | None:
+        for _ in range(_TRIES):
+            user = self._members[group].draw(self._random)
+            if user in self._online:
+                return user
+        return None
+
+    def _faults(self) -> None:
+        length_ms = self._size.seconds * 1_000
+        self._add(int(length_ms * _KILL_AT), KillWorker())
+        silent_ms = int(length_ms * _SILENCE_AT)
+        self._add(silent_ms, SilenceLink(DOOMED))
+        back_ms = min(silent_ms + int(self._size.silence_s * 1_000), length_ms - _STEP_MS)
+        self._add(back_ms, RestartLink(DOOMED))

@@ -1,0 +1,117 @@
+"""A demo's scenario: the same for the same seed, in order of time, and only what can be done is planned."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from jobs.demo.scenario import (
+    DOOMED,
+    LINKS,
+    TEAM,
+    Action,
+    Come,
+    Go,
+    Join,
+    KillWorker,
+    Part,
+    Pool,
+    RestartLink,
+    Say,
+    SayAgain,
+    SilenceLink,
+    Size,
+    write,
+)
+
+SMALL = Size(seconds=20, users=500, groups=10, rate=100)
+
+
+def _of(kind: type[Action], actions: list[tuple[int, Action]]) -> list[tuple[int, Action]]:
+    return [(at, action) for at, action in actions if isinstance(action, kind)]
+
+
+def test_a_seed_gives_the_same_every_time_and_another_seed_another() -> None:
+    assert write(1, SMALL) == write(1, SMALL)
+    assert write(1, SMALL).actions != write(2, SMALL).actions
+
+
+def test_actions_are_in_the_order_of_time() -> None:
+    times = [at for at, _ in write(1, SMALL).actions]
+    assert times == sorted(times)
+
+
+def test_the_team_and_the_groups_have_the_size_that_was_asked_for() -> None:
+    scenario = write(1, Size(seconds=10))
+    assert len(scenario.groups[TEAM]) == 10_000
+    assert len(scenario.groups) == 201
+    assert all(20 <= len(members) <= 100 for group, members in scenario.groups.items() if group != TEAM)
+    assert len(scenario.first) == 3_000
+    assert {come.link for come in scenario.first} == set(LINKS)
+
+
+@pytest.mark.parametrize("rate", [20, 100])
+def test_messages_come_at_the_rate_that_was_asked_for(rate: float) -> None:
+    scenario = write(1, Size(seconds=20, users=500, groups=10, rate=rate))
+    said = _of(Say, scenario.actions)
+    assert len(said) == pytest.approx(rate * 20, rel=0.05)
+    assert len({action.client_id for _, action in said if isinstance(action, Say)}) == len(said)
+
+
+def test_a_resend_comes_after_its_send() -> None:
+    first: dict[str, int] = {}
+    again = 0
+    for at, (when, action) in enumerate(write(1, SMALL).actions):
+        del when
+        if isinstance(action, Say):
+            first[action.client_id] = at
+        elif isinstance(action, SayAgain):
+            again += 1
+            assert first[action.client_id] < at
+    assert again > 20
+
+
+def test_who_comes_was_away_and_who_goes_was_there() -> None:
+    scenario = write(3, SMALL)
+    online = {come.user for come in scenario.first}
+    for _, action in sorted(_of(Come, scenario.actions) + _of(Go, scenario.actions), key=lambda one: one[0]):
+        if isinstance(action, Come):
+            online.add(action.user)
+        elif isinstance(action, Go):
+            online.discard(action.user)
+    assert len(_of(Come, scenario.actions)) > 50
+    assert len(_of(Go, scenario.actions)) > 50
+    assert len(online) > 100
+
+
+def test_members_join_and_part() -> None:
+    scenario = write(1, SMALL)
+    assert len(_of(Join, scenario.actions)) > 20
+    assert len(_of(Part, scenario.actions)) > 20
+    changed = [action.group for _, action in scenario.actions if isinstance(action, Join | Part)]
+    assert TEAM in changed
+    assert set(changed) > {TEAM}
+
+
+def test_a_worker_is_killed_and_a_link_falls_silent_for_longer_than_its_time_out() -> None:
+    actions = write(1, Size(seconds=60)).actions
+    [(killed, _)] = _of(KillWorker, actions)
+    [(silent, silence)] = _of(SilenceLink, actions)
+    [(back, restart)] = _of(RestartLink, actions)
+    assert killed < silent < back < 60_000
+    assert silence == SilenceLink(DOOMED)
+    assert restart == RestartLink(DOOMED)
+    assert back - silent > 10_000
+
+
+def test_a_pool_is_a_set_to_draw_from() -> None:
+    pool, random = Pool("abc"), Random(0)
+    pool.add("c")
+    pool.discard("a")
+    pool.discard("z")
+    assert sorted(pool) == ["b", "c"]
+    assert len(pool) == 2
+    assert "b" in pool
+    assert "a" not in pool
+    assert {pool.draw(random) for _ in range(50)} == {"b", "c"}
