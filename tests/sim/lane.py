@@ -114,6 +114,7 @@ class SimLane:
         self.closed = ""
         self.fail_commit = ""  # a fault waiting for the next commit: "send" or "unknown"
         self.closing = False
+        self.idle = False
         self._room = room
         self._topics = tuple(topic.name for topic in kind.inputs)
         self._steps = self._run()
@@ -147,10 +148,14 @@ class SimLane:
             self.close(str(error))
 
     def walk(self, steps: int) -> None:
-        """So many steps, unless it closes on the way."""
+        """So many steps, unless it closes or finds nothing to do on the way."""
         for _ in range(steps):
-            if not self.closed:
-                self.step()
+            if self.closed:
+                return
+            self.idle = False
+            self.step()
+            if self.idle:
+                return
 
     def finish(self) -> None:
         """The group revokes the partition: the commit under way is finished, nothing else is begun."""
@@ -244,6 +249,7 @@ class SimLane:
             self._fetch()
             batch = self._next()
             if batch is None:
+                self.idle = self._committing is None
                 continue
             yield "apply"
             applied = self._apply(*batch)
