@@ -47,6 +47,7 @@ def run(context: typer.Context) -> None:
             raise Problem(f"{', '.join(running)} still runs on {settings.data}.\nEnd it with: make down")
         stack.refuse_taken_ports()
         services = Services(settings, lambda name, what: _say(console, name, what))
+        services.refuse_missing()
         try:
             services.up()
             if not stop.is_set():

@@ -55,6 +55,9 @@ class Settings(BaseSettings):
     data: Folder = Field(Path(".linkcast"), description="folder of everything kept: logs, stores, pids, the secret")
     cache: Folder = Field(Path("~/.cache/linkcast"), description="folder of downloaded jars, shared by data folders")
     cluster: str = Field("linkcast", pattern=r"^[A-Za-z][A-Za-z0-9_]*$", description="name of the cluster")
+    services_by: Literal["auto", "jars", "docker"] = Field(
+        "auto", description="what starts Kafka, Redis and Cassandra; auto: jars where Java and Maven are, else Docker"
+    )
     host: str = Field("127.0.0.1", description="address that services, views and gateways listen on")
 
     partitions: Count = Field(8, description="partitions of a role's topics; fixed at the birth of a cluster")

@@ -50,6 +50,7 @@ def services(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     finally:
         started.down()
         if not request.session.testsfailed:  # else their logs may tell why
+            started.forget()
             shutil.rmtree(data)
 
 

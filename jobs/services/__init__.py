@@ -1,9 +1,10 @@
-"""Kafka, Redis and Cassandra on this machine, without Docker: started, stopped, killed and watched.
+"""Kafka, Redis and Cassandra on this machine, from jars or with Docker: started, stopped, killed and watched.
 
-Everything they keep lies under `<data>/services/<name>`; their jars under `<cache>`. Only processes that were started
-from the same data folder are ever signalled.
+From jars, everything they keep lies under `<data>/services/<name>`; with Docker, in volumes that belong to the data
+folder. Nothing that was not started from the same data folder is ever ended.
 """
 
-from jobs.services.control import ALL, Services, Status
+from jobs.services.control import ALL, Services
+from jobs.services.way import Status
 
 __all__ = ["ALL", "Services", "Status"]

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from jobs.needs import find_java
 from jobs.problem import Problem
 from jobs.services.jars import fetch
-from jobs.services.service import Report, Service, find_java
+from jobs.services.service import Report, Service
 
 #: What holds wherever Cassandra runs; docker-compose.yml says the same, and a test compares.
 CASSANDRA: Final[dict[str, Any]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -15,9 +15,13 @@ from rich.table import Table
 from jobs.services.control import ALL, Services
 from jobs.services.service import Name, Report
 
-app = typer.Typer(
-    add_completion=False, no_args_is_help=True, help="Kafka, Redis and Cassandra on this machine, without Docker."
-)
+_HELP: Final = """Kafka, Redis and Cassandra on this machine, from jars or with Docker.
+
+services_by says which: jars (needs a JDK, Maven and Redis), docker (needs Docker with its compose plugin), or auto:
+jars where they can run, else Docker. A data folder stays with the way it was begun with.
+"""
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=_HELP)
 
 Chosen = Annotated[Name, typer.Argument(help="Which service.")]
 
@@ -55,6 +59,13 @@ def kill(context: typer.Context, service: Chosen) -> None:
     """Kill one as a crash would: to see what the pipeline does then."""
     with _told(context) as services:
         services.kill(service)
+
+
+@app.command()
+def forget(context: typer.Context) -> None:
+    """Stop all and remove what they have kept, with Docker their volumes too. Nothing brings it back."""
+    with _told(context) as services:
+        services.forget()
 
 
 @app.command()

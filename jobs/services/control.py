@@ -1,52 +1,30 @@
-"""Starts, stops, kills and watches the services of one data folder.
+"""Starts, stops, kills and watches the services of one data folder, from jars or with Docker.
 
 Every verb may be repeated: what runs is left running, what is down stays down. Two commands on one data folder take
-turns.
+turns. A data folder stays with the way that its services were first started: what they keep lies there.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
-import signal
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from jobs.needs import Means, choose
 from jobs.problem import Problem
 from jobs.services.cassandra import Cassandra
+from jobs.services.containers import Containers
 from jobs.services.kafka import Kafka
-from jobs.services.process import Process, recorded, spawn
+from jobs.services.processes import Processes
 from jobs.services.redis import Redis
 from jobs.services.service import Name, Report, Service
+from jobs.services.way import Status, Way, claimed
 from streams.settings import Settings
 
 _KINDS: Final = (Kafka, Redis, Cassandra)
 ALL: Final[tuple[Name, ...]] = tuple(kind.name for kind in _KINDS)
-
-_POLL_S: Final = 0.1
-_LOG_BYTES: Final = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """How one service is.
-
-    Attributes:
-        name: which service.
-        port: where its clients find it.
-        pid: its process, or None when it is down.
-        uptime_s: for how long it has run.
-        healthy: whether it answers.
-    """
-
-    name: Name
-    port: int
-    pid: int | None
-    uptime_s: float
-    healthy: bool
+_WAYS: Final[dict[Means, type[Way]]] = {way.means: way for way in (Processes, Containers)}
 
 
 def _silent(service: Name, what: str) -> None:
@@ -57,7 +35,7 @@ class Services:
     """The services of one data folder.
 
     Args:
-        settings: where they are and how large.
+        settings: where they are, how large, and what starts them (`services_by`).
         report: is told what each of them is doing.
     """
 
@@ -66,21 +44,20 @@ class Services:
         self._report = report
         self._services: dict[Name, Service] = {kind.name: kind(settings) for kind in _KINDS}
 
+    def refuse_missing(self) -> None:
+        """Raises a Problem when they could not be started here; it says what is missing and how to get it."""
+        self._means_to_start()
+
     def up(self, names: Sequence[Name] = ALL) -> None:
         """Starts what is down, all at once, and waits until everything named is healthy."""
+        way = self._way(self._means_to_start())
         with self._turn():
-            chosen = [self._services[name] for name in names]
-            for service in chosen:
-                if recorded(service.pid_file) is None:
-                    service.refuse_taken_ports()
-            starting = [self._begin(service) for service in chosen]
-            for service, process in starting:
-                self._await_health(service, process)
+            way.up(self._chosen(names))
 
     def down(self, names: Sequence[Name] = ALL) -> None:
-        """Ends what runs, all at once and in order (TERM), and waits for it."""
+        """Ends what runs, all at once and in order, and waits for it."""
         with self._turn():
-            self._end(names, signal.SIGTERM)
+            self._started_way().stop(self._chosen(names))
 
     def start(self, name: Name) -> None:
         """Starts one service and waits until it is healthy."""
@@ -93,55 +70,37 @@ class Services:
     def kill(self, name: Name) -> None:
         """Ends one service as a crash does (KILL): nothing is flushed, nobody is told."""
         with self._turn():
-            self._end([name], signal.SIGKILL)
+            self._started_way().kill(self._chosen([name]))
+
+    def forget(self) -> None:
+        """Ends what runs and removes all that the services have kept."""
+        with self._turn():
+            way = self._started_way()
+            way.stop(self._chosen(ALL))
+            way.forget()
 
     def status(self) -> list[Status]:
         """How each service is."""
-        return [self._status(service) for service in self._services.values()]
+        return self._started_way().status(self._chosen(ALL))
 
-    def _status(self, service: Service) -> Status:
-        process = recorded(service.pid_file)
-        if process is None:
-            return Status(service.name, service.port, None, 0, healthy=False)
-        return Status(service.name, service.port, process.pid, process.uptime_s, service.healthy())
+    def _chosen(self, names: Sequence[Name]) -> list[Service]:
+        return [self._services[name] for name in names]
 
-    def _begin(self, service: Service) -> tuple[Service, Process]:
-        """Starts a service unless it runs."""
-        if running := recorded(service.pid_file):
-            return service, running
-        service.home.mkdir(parents=True, exist_ok=True)
-        self._report(service.name, "preparing")
-        command = service.prepare(self._report)
-        self._report(service.name, "starting")
-        return service, spawn(command, service.log, service.pid_file, os.environ)
+    def _way(self, means: Means) -> Way:
+        return _WAYS[means](self.settings, self._report)
 
-    def _await_health(self, service: Service, process: Process) -> None:
-        deadline_s = time.monotonic() + service.start_timeout_s
-        while not service.healthy():
-            if not process.alive:
-                raise Problem(f"{service.name} ended while it started.\n{_end_of_log(service)}")
-            if time.monotonic() > deadline_s:
-                raise Problem(
-                    f"{service.name} does not answer after {service.start_timeout_s:.0f} s; it still runs, and "
-                    f"`linkcast services down` ends it.\n{_end_of_log(service)}"
-                )
-            time.sleep(_POLL_S)
-        self._report(service.name, f"healthy on port {service.port}")
+    def _started_way(self) -> Way:
+        """What may run now; where nothing was ever started, that of pid files, which finds nothing."""
+        return self._way(claimed(self.settings) or "jars")
 
-    def _end(self, names: Sequence[Name], how: signal.Signals) -> None:
-        ending = []
-        for service in (self._services[name] for name in names):
-            if process := recorded(service.pid_file):
-                self._report(service.name, "stopping")
-                process.signal(how)
-                ending.append((service, process))
-        for service, process in ending:
-            if not process.ends_within(service.stop_timeout_s):
-                self._report(service.name, "does not stop: killing it")
-                process.signal(signal.SIGKILL)
-                process.ends_within(service.stop_timeout_s)
-            service.pid_file.unlink(missing_ok=True)
-            self._report(service.name, "stopped")
+    def _means_to_start(self) -> Means:
+        kept, wanted = claimed(self.settings), self.settings.services_by
+        if kept is not None and wanted not in {"auto", kept}:
+            raise Problem(
+                f"services_by is {wanted}, but what the services of {self.settings.data} keep was begun with {kept}.\n"
+                f"Choose another data folder, or forget what they keep: linkcast services forget"
+            )
+        return choose(kept or wanted, self.settings.cache)
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
@@ -150,9 +109,3 @@ class Services:
         with (self.settings.data / "services.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
-
-
-def _end_of_log(service: Service) -> str:
-    """The last lines of its log, and where the rest is."""
-    text = service.log.read_bytes()[-_LOG_BYTES:].decode(errors="replace") if service.log.exists() else ""
-    return f"The end of {service.log}:\n{text.rstrip()}"

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import tempfile
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Final
 
+from jobs.needs import MAVEN_ADVICE, POM, find_program, jars_home
 from jobs.problem import Problem
-from jobs.services.service import Name, Report, find_program
+from jobs.services.service import Name, Report
 
-POM: Final = Path(__file__).with_name("pom.xml")
-_ADVICE: Final = "Install Maven (Debian: apt-get install maven; macOS: brew install maven)."
 _LOG_LINES: Final = 15
 
 
@@ -28,13 +26,12 @@ def version(service: Name) -> str:
 def fetch(service: Name, cache: Path, report: Report) -> Path:
     """The folder of a service's jars; filled first if need be.
 
-    A folder is complete or not there: it is filled under another name and then moved. Its name follows from `pom.xml`,
-    so that a changed version is fetched anew and an old checkout still finds its own.
+    A folder is complete or not there: it is filled under another name and then moved.
     """
-    folder = cache / "jars" / hashlib.sha256(POM.read_bytes()).hexdigest()[:12] / service
+    folder = jars_home(cache) / service
     if folder.is_dir():
         return folder
-    maven = find_program("mvn", _ADVICE)
+    maven = find_program("mvn", MAVEN_ADVICE)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{service}-") as temporary:
         jars = Path(temporary, "jars")

@@ -9,9 +9,10 @@ import uuid
 from pathlib import Path
 from typing import Final
 
+from jobs.needs import find_java
 from jobs.problem import Problem
 from jobs.services.jars import fetch
-from jobs.services.service import Report, Service, find_java
+from jobs.services.service import Report, Service
 from streams.settings import Settings
 from topics.catalog import DELETE_RETENTION_MS
 

@@ -9,8 +9,9 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
+from jobs.needs import REDIS_ADVICE, find_program, may_install_redis
 from jobs.problem import Problem
-from jobs.services.service import Report, Service, find_program
+from jobs.services.service import Report, Service
 
 #: What holds wherever Redis runs; docker-compose.yml says the same, and a test compares.
 REDIS: Final[dict[str, str]] = {
@@ -23,7 +24,6 @@ REDIS: Final[dict[str, str]] = {
     "maxmemory-policy": "volatile-lru",
 }
 
-_ADVICE: Final = "Install Redis 7 (Debian: apt-get install redis-server; macOS: brew install redis)."
 _INSTALL: Final = (
     ("apt-get", "update"),
     ("apt-get", "install", "--yes", "--no-install-recommends", "redis-server"),
@@ -44,10 +44,10 @@ class Redis(Service):
 
     def prepare(self, report: Report) -> list[str]:
         """Finds the server, installs it where that is possible, and writes its configuration."""
-        if shutil.which("redis-server") is None and os.geteuid() == 0 and Path("/etc/debian_version").exists():
+        if shutil.which("redis-server") is None and may_install_redis():
             report(self.name, "installing redis-server")
             _install(self.home / "apt.log")
-        server = find_program("redis-server", _ADVICE)
+        server = find_program("redis-server", REDIS_ADVICE)
         lines = REDIS | {
             "bind": self.settings.host,
             "port": str(self.settings.redis_port),
@@ -80,7 +80,7 @@ def _install(log: Path) -> None:
                 for command in _INSTALL:
                     done = subprocess.run(command, env=environment, check=False, stdout=output, stderr=output)
                     if done.returncode:
-                        raise Problem(f"`{' '.join(command)}` failed; its output: {log}\n{_ADVICE}")
+                        raise Problem(f"`{' '.join(command)}` failed; its output: {log}\n{REDIS_ADVICE}")
             if shutil.which("systemctl"):  # nor at the next boot
                 subprocess.run(["systemctl", "--quiet", "disable", "redis-server"], check=False, capture_output=True)
         finally:

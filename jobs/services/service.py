@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
 import socket
-import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Final, Literal
 
 from jobs.problem import Problem
@@ -20,7 +15,6 @@ Name = Literal["kafka", "redis", "cassandra"]
 #: Tells a person what a service is doing now: (service, what).
 Report = Callable[[Name, str], None]
 
-JAVA_VERSIONS: Final = (11, 17)  # what both servers run on
 _HEALTH_TIMEOUT_S: Final = 2.0
 
 
@@ -60,9 +54,9 @@ class Service(ABC):
         """The port that `setting` names."""
         return int(getattr(self.settings, setting))
 
-    def refuse_taken_ports(self) -> None:
-        """Raises a Problem when somebody else listens where this service wants to."""
-        for setting in self.port_settings:
+    def refuse_taken_ports(self, settings: Sequence[str]) -> None:
+        """Raises a Problem when somebody else listens on a port that one of `settings` names."""
+        for setting in settings:
             port = self.port_of(setting)
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # an ended connection does not count
@@ -83,28 +77,3 @@ class Service(ABC):
                 return connection.recv(answer_bytes, socket.MSG_WAITALL)
         except OSError:
             return b""
-
-
-def find_program(name: str, advice: str) -> str:
-    """The full path of a program, or a Problem that says how to get it."""
-    if (path := shutil.which(name)) is None:
-        raise Problem(f"{name} is needed and not on the path.\n{advice}")
-    return path
-
-
-def find_java() -> str:
-    """The Java to run the servers with: that of JAVA_HOME, else the one on the path; 11 or 17."""
-    advice = (
-        "Install a JDK, version 17 (Debian: apt-get install openjdk-17-jdk-headless; macOS: brew install openjdk@17), "
-        "or set JAVA_HOME to one."
-    )
-    home = os.environ.get("JAVA_HOME")
-    java = str(Path(home, "bin", "java")) if home else find_program("java", advice)
-    try:
-        told = subprocess.run([java, "-version"], capture_output=True, text=True, check=True).stderr
-    except (OSError, subprocess.CalledProcessError):
-        raise Problem(f"{java} does not run.\n{advice}") from None
-    version = re.search(r'version "(\d+)', told)
-    if version is None or int(version[1]) not in JAVA_VERSIONS:
-        raise Problem(f"{java} is not Java 11 or 17, on which both Kafka and Cassandra run.\n{advice}")
-    return java

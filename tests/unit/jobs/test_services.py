@@ -8,20 +8,25 @@ from pathlib import Path
 
 import pytest
 
+from jobs.needs import find_java
 from jobs.problem import Problem
 from jobs.services import Services
+from jobs.services.cassandra import Cassandra
 from jobs.services.jars import fetch
-from jobs.services.service import find_java
+from jobs.services.kafka import Kafka
+from jobs.services.processes import Processes
+from jobs.services.redis import Redis
 from tests.services import settings_in
 
 
 @pytest.mark.parametrize("setting", ["kafka_controller_port", "redis_port", "cassandra_storage_port"])
 def test_a_taken_port_is_named_with_its_setting_before_anything_starts(setting: str, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        services = Services(settings_in(tmp_path, **{setting: other.getsockname()[1]}))
+        settings = settings_in(tmp_path, **{setting: other.getsockname()[1]})
+        services = [kind(settings) for kind in (Kafka, Redis, Cassandra)]
         with pytest.raises(Problem, match=rf"(?s)127\.0\.0\.1:{other.getsockname()[1]}.*LINKCAST_{setting.upper()}="):
-            services.up()
-    assert [status.pid for status in services.status()] == [None] * 3
+            Processes(settings, lambda *_: None).up(services)
+    assert not any(service.home.exists() for service in services)
 
 
 def test_missing_maven_is_told_with_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
