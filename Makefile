@@ -13,12 +13,13 @@ help:  ## explain the targets
 	@echo
 	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
 	@echo
-	@echo 'First time: make setup, then make demo. Needs Python 3.11, JDK 17 and Maven; Debian: apt-get install openjdk-17-jdk-headless maven'
+	@echo 'First time: make demo. Needs Python 3.11, and JDK 17 with Maven or Docker; Debian 12: apt-get install openjdk-17-jdk-headless maven'
 
 setup: $(STAMP)  ## make .venv and install what requirements.lock names (about a minute, once)
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed: make setup PYTHON=python3.11' >&2; exit 1; }
+	@$(PYTHON) -m jobs.needs
 	@if command -v uv >/dev/null; then \
 	  echo '==> .venv: made and filled by uv'; \
 	  test -x $(BIN)/python || uv venv --quiet --python '$(PYTHON)' .venv; \
@@ -55,4 +56,5 @@ lock: setup  ## resolve the dependencies anew (needs uv)
 	  --custom-compile-command 'make lock' --quiet --output-file requirements.lock
 
 clean: down  ## stop the services and forget their data and the environment
+	@$(BIN)/linkcast services forget
 	@rm -rf .linkcast .venv
