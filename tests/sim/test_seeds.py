@@ -32,10 +32,8 @@ def _done(seed: int) -> Done:
 
 @pytest.mark.parametrize("first", range(0, _SEEDS, _A_TIME))
 def test_every_rule_holds_in_the_world_of_a_seed(first: int) -> None:
-    broken = []
-    for seed in range(first, first + _A_TIME):
-        if (done := _done(seed)).broken:
-            broken.append(f"seed {seed}: {done.broken}")
+    done = {seed: _done(seed) for seed in range(first, first + _A_TIME)}
+    broken = [f"seed {seed}: {one.broken}" for seed, one in done.items() if one.broken]
     assert not broken, "\n\n".join(broken)
 
 
