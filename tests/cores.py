@@ -17,8 +17,8 @@ from topics.answers import AnswerTo
 from topics.bindings import Bind, BindingLot
 from topics.catalog import Topic
 from topics.codec import decode, encode
-from topics.deliveries import DeliveryLot
-from topics.messages import Send
+from topics.deliveries import Bound, DeliveryLot, Unbound
+from topics.messages import Message, Send
 from topics.relations import AddMembers, CreateGroup, DeleteGroup, RemoveMembers
 
 T = TypeVar("T")
@@ -130,6 +130,39 @@ class Partition:
         """One batch without records."""
         self.now_ms += later_ms
         return self.commit([])
+
+
+class Gateway:
+    """What a gateway of one registration holds, by the contract and nothing else."""
+
+    def __init__(self, link: str, epoch: int) -> None:
+        self.who = link, epoch
+        self.number = 0
+        self.bound: set[tuple[str, int, int]] = set()
+        self.heard: list[tuple[int, frozenset[tuple[str, int, int]]]] = []
+
+    def read(self, lots: list[DeliveryLot]) -> None:
+        for lot in lots:
+            if (lot.link, lot.epoch) != self.who:
+                continue
+            assert lot.number == self.number + 1
+            self.number = lot.number
+            if lot.reset:
+                self.bound = set()
+            for entry in lot.entries:
+                match entry:
+                    case Bound():
+                        pairs = {(entry.group, o, s) for o, s in zip(entry.ordinals, entry.slots, strict=True)}
+                        assert not pairs & self.bound
+                        self.bound |= pairs
+                    case Unbound():
+                        pairs = {(entry.group, o, s) for o, s in zip(entry.ordinals, entry.slots, strict=True)}
+                        assert pairs <= self.bound
+                        self.bound -= pairs
+                    case Message():
+                        hears = frozenset(b for b in self.bound if b[0] == entry.group)
+                        assert hears
+                        self.heard.append((entry.seq, hears))
 
 
 LINKS = 32

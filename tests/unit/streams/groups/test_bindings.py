@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tables import keys
-from tests.cores import Partition, add, bind, create, delete, groups, remove, send
+from tests.cores import Gateway, Partition, add, bind, create, delete, groups, remove, send
 from topics import catalog, limits
 from topics.bindings import BindingLot, Unbind
 from topics.catalog import Topic
-from topics.deliveries import Bound, DeliveryLot, Unbound
+from topics.deliveries import Bound, Unbound
 from topics.links import Void
 from topics.messages import Message
 from topics.resync import Resync
@@ -29,39 +29,6 @@ def _void(link: str = "l", epoch: int = 1) -> tuple[Topic, Void]:
 
 def _resync(link: str = "l", epoch: int = 1, partition: int = 3, source: int = 0) -> tuple[Topic, Resync]:
     return catalog.RESYNC, Resync(link, epoch, partition, source)
-
-
-class Gateway:
-    """What a gateway of one registration holds, by the contract and nothing else."""
-
-    def __init__(self, link: str, epoch: int) -> None:
-        self.who = link, epoch
-        self.number = 0
-        self.bound: set[tuple[str, int, int]] = set()
-        self.heard: list[tuple[int, frozenset[tuple[str, int, int]]]] = []
-
-    def read(self, lots: list[DeliveryLot]) -> None:
-        for lot in lots:
-            if (lot.link, lot.epoch) != self.who:
-                continue
-            assert lot.number == self.number + 1
-            self.number = lot.number
-            if lot.reset:
-                self.bound = set()
-            for entry in lot.entries:
-                match entry:
-                    case Bound():
-                        pairs = {(entry.group, o, s) for o, s in zip(entry.ordinals, entry.slots, strict=True)}
-                        assert not pairs & self.bound
-                        self.bound |= pairs
-                    case Unbound():
-                        pairs = {(entry.group, o, s) for o, s in zip(entry.ordinals, entry.slots, strict=True)}
-                        assert pairs <= self.bound
-                        self.bound -= pairs
-                    case Message():
-                        hears = frozenset(b for b in self.bound if b[0] == entry.group)
-                        assert hears
-                        self.heard.append((entry.seq, hears))
 
 
 @pytest.fixture
@@ -106,6 +73,12 @@ def test_a_message_finds_the_binding_of_the_record_before(partition: Partition) 
     [lot] = seen.lots("l")
     assert [type(entry) for entry in lot.entries] == [Bound, Message, Unbound]
     assert partition.apply(send("ann", "d", partition.now_ms)).lots("l") == []
+
+
+def test_the_heads_told_to_a_new_listener_end_below_the_message_it_is_pushed(partition: Partition) -> None:
+    seen = partition.apply(bind("ann", 0, 10), send(sender="ann"))
+    [bound], [message] = seen.entries("l", Bound), seen.entries("l", Message)
+    assert bound.heads == [("main", message.prev)]
 
 
 def test_an_unbind_of_nothing_is_harmless(partition: Partition) -> None:
