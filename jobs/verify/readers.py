@@ -26,8 +26,8 @@ Progress = Callable[[str, int, int], None]
 
 _CHUNK: Final = 20_000
 _FETCH_BYTES: Final = 8 << 20
-_WAIT_MS: Final = 1_000
-_STUCK_WAITS: Final = 30
+_WAIT_MS: Final = 200
+_STUCK_WAITS: Final = 150
 _PAGE_ROWS: Final = 2_000
 _REQUEST_S: Final = 30.0
 _COLUMNS: Final = (
@@ -70,7 +70,7 @@ async def read_world(place: Place, planned: Sequence[str], progress: Progress) -
         enable_auto_commit=False,
         auto_offset_reset="none",
         max_partition_fetch_bytes=_FETCH_BYTES,
-        fetch_max_wait_ms=_WAIT_MS // 2,
+        fetch_max_wait_ms=_WAIT_MS // 4,
     )
     await consumer.start()
     try:
@@ -111,8 +111,11 @@ async def _read_topic(
 ) -> list[Row]:
     """Every committed record up to the ends. By position: markers and aborted records hold offsets too."""
     left = dict(await _ends(consumer, topic, place) if ends is None else ends)
-    total, rows, waited = sum(left.values()), [], 0
+    total, waited = sum(left.values()), 0
+    rows: list[Row] = []
     progress(topic.name, 0, total)
+    if not left:
+        return []
     consumer.assign(list(left))
     await consumer.seek_to_beginning(*left)
     done: dict[TopicPartition, int] = {}
