@@ -76,7 +76,7 @@ def test_a_message_finds_the_binding_of_the_record_before(partition: Partition) 
 
 
 def test_the_heads_told_to_a_new_listener_end_below_the_message_it_is_pushed(partition: Partition) -> None:
-    seen = partition.apply(bind("ann", 0, 10), send(sender="ann"))
+    seen = partition.apply(bind("ann", 0, 10), send("ann", "c", partition.now_ms))
     [bound], [message] = seen.entries("l", Bound), seen.entries("l", Message)
     assert bound.heads == [("main", message.prev)]
 
