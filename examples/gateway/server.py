@@ -14,7 +14,7 @@ import logging
 import re
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,26 +42,35 @@ _ID: Final = re.compile(r"[A-Za-z0-9_.@-]{1,64}\Z")
 _QUEUE_FRAMES: Final = 1_000
 _QUEUE_BYTES: Final = 1 << 20
 _HELLO_S: Final = 10
+_CLOSE_S: Final = 5.0
 _PING_S: Final = 20
 _FRAME_BYTES: Final = BODY_BYTES + 4_096
 _POLICY: Final = "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; frame-ancestors 'none'"
 
 
 class Connection:
-    """One socket: frames wait in a bounded queue and are written by one task."""
+    """One socket: frames wait in a bounded queue and are written by one task.
 
-    def __init__(self, socket: web.WebSocketResponse, session: Session) -> None:
+    Args:
+        socket: where they go.
+        session: whose it is.
+        abort: cuts the line to a client that does not even read that it is closed.
+    """
+
+    def __init__(self, socket: web.WebSocketResponse, session: Session, abort: Callable[[], None]) -> None:
         self.session = session
         self.groups: set[str] = set()  # those the session is live in
         self._socket = socket
+        self._abort = abort
         self._frames: deque[bytes] = deque()
         self._bytes = 0
         self._wake = asyncio.Event()
-        self._close: tuple[int, bytes] | None = None
+        self._closing: tuple[int, bytes] | None = None
+        self._writer = asyncio.create_task(self._write())
 
     def push(self, frame: bytes) -> None:
         """Send a frame, or close the socket if too much waits already."""
-        if self._close is not None:
+        if self._closing is not None:
             return
         if len(self._frames) >= _QUEUE_FRAMES or self._bytes + len(frame) > _QUEUE_BYTES:
             self.close(TOO_SLOW, b"too slow")
@@ -72,20 +81,36 @@ class Connection:
 
     def close(self, code: int, why: bytes) -> None:
         """Close the socket; what waits is dropped."""
-        self._close = (code, why)
-        self._frames.clear()
-        self._wake.set()
+        if self._closing is None:
+            self._closing = (code, why)
+            self._frames.clear()
+            self._writer.cancel()  # it may be waiting for the client to read
 
-    async def write(self) -> None:
-        """Write what is pushed until closed."""
-        while self._close is None:
+    async def ended(self) -> None:
+        """The client is gone, or is being closed: wait until the writer is done."""
+        if self._closing is None:
+            self._writer.cancel()
+        await asyncio.wait([self._writer])
+
+    async def _write(self) -> None:
+        with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+            await self._write_frames()
+        if self._closing is None:
+            return
+        try:
+            async with asyncio.timeout(_CLOSE_S):
+                await self._socket.close(code=self._closing[0], message=self._closing[1])
+        except (TimeoutError, ConnectionError):
+            self._abort()
+
+    async def _write_frames(self) -> None:
+        while True:
             await self._wake.wait()
             self._wake.clear()
             while self._frames:
                 frame = self._frames.popleft()
                 self._bytes -= len(frame)
                 await self._socket.send_frame(frame, WSMsgType.TEXT)
-        await self._socket.close(code=self._close[0], message=self._close[1])
 
 
 class CommandError(Exception):
@@ -221,19 +246,17 @@ class Gateway(Handler):
         except NotRegisteredError as error:
             await socket.close(code=NOT_REGISTERED, message=str(error).encode())
             return socket
-        connection = Connection(socket, session)
+        transport = request.transport
+        connection = Connection(socket, session, transport.abort if transport else _nothing)
         self._connections[session.slot] = connection
-        writer = asyncio.create_task(connection.write())
         try:
             await self._serve(socket, connection)
         finally:
             if self._connections.get(session.slot) is connection:
                 del self._connections[session.slot]
-            writer.cancel()
-            with contextlib.suppress(asyncio.CancelledError, ConnectionError):
-                await writer
             with contextlib.suppress(NotRegisteredError):
                 await self.link.down(session)
+            await connection.ended()
         return socket
 
     async def _hello(self, socket: web.WebSocketResponse) -> Session:
@@ -303,6 +326,10 @@ class Gateway(Handler):
 
     def _push_pulled(self, connection: Connection, pull: dict[str, Any], found: Sequence[Message]) -> None:
         connection.push(wire.encode({**pull, "messages": [page(message) for message in found]}))
+
+
+def _nothing() -> None:
+    """There is no line left to cut."""
 
 
 def _frame(message: Any) -> dict[str, Any]:

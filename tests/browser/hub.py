@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiohttp import web
 from aiohttp.test_utils import TestServer
 from msgspec import Raw
 
@@ -162,8 +161,8 @@ class HubViews(Views):
 @asynccontextmanager
 async def gateways(hub: Hub) -> AsyncIterator[tuple[str, str]]:
     """Two gateways of the hub, L1 and L2; gives their addresses."""
-    first, second = _gateway(hub, "L1"), _gateway(hub, "L2")
-    servers = [TestServer(_application(gateway)) for gateway in (first, second)]
+    first, second = gateway(hub, "L1"), gateway(hub, "L2")
+    servers = [TestServer(started.application()) for started in (first, second)]
     try:
         for server in servers:
             await server.start_server()
@@ -175,12 +174,9 @@ async def gateways(hub: Hub) -> AsyncIterator[tuple[str, str]]:
             await server.close()
 
 
-def _gateway(hub: Hub, name: str) -> Gateway:
-    gateway = Gateway("demo", name, "nowhere:9", HubViews(hub), "http://nowhere")
-    link: Any = HubLink(hub, name, gateway)
-    gateway.link = link
-    return gateway
-
-
-def _application(gateway: Gateway) -> web.Application:
-    return gateway.application()
+def gateway(hub: Hub, name: str) -> Gateway:
+    """A gateway whose link and views are the hub's."""
+    made = Gateway("demo", name, "nowhere:9", HubViews(hub), "http://nowhere")
+    link: Any = HubLink(hub, name, made)
+    made.link = link
+    return made

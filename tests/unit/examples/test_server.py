@@ -1,0 +1,174 @@
+"""The sockets of the example gateway, on a pipeline of a few lines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError, web
+from aiohttp.test_utils import TestClient, TestServer
+
+from examples.gateway import server
+from examples.gateway.server import Connection, Gateway
+from tests.browser.hub import Hub, HubLink, gateway
+
+Client = TestClient[web.Request, web.Application]
+HELLO = {"t": "hello", "name": "ann", "device": "d"}
+
+
+@pytest.fixture
+def hub() -> Hub:
+    return Hub()
+
+
+@pytest.fixture
+def ours(hub: Hub) -> Gateway:
+    return gateway(hub, "L1")
+
+
+@pytest.fixture
+async def client(ours: Gateway) -> AsyncIterator[Client]:
+    async with TestClient(TestServer(ours.application())) as started:
+        yield started
+
+
+async def connected(client: Client, hello: dict[str, Any] = HELLO) -> ClientWebSocketResponse:
+    socket = await client.ws_connect("/socket")
+    await socket.send_json(hello)
+    return socket
+
+
+async def told(socket: ClientWebSocketResponse, kind: str) -> dict[str, Any]:
+    """The next frame of this kind; others are passed over."""
+    while True:
+        frame: dict[str, Any] = await socket.receive_json(timeout=5)
+        if frame["t"] == kind:
+            return frame
+
+
+async def closed(socket: ClientWebSocketResponse) -> int | None:
+    while (await socket.receive(timeout=5)).type is not WSMsgType.CLOSE:
+        pass
+    return socket.close_code
+
+
+async def test_hello_is_answered_with_link_epoch_and_slot(client: Client) -> None:
+    frame = await told(await connected(client), "hello")
+    assert (frame["link"], frame["epoch"], frame["slot"], frame["name"]) == ("L1", 41, 0, "ann")
+
+
+@pytest.mark.parametrize(
+    "hello", [{"t": "join"}, HELLO | {"name": "a b"}, HELLO | {"name": ""}, HELLO | {"device": None}, [], "x" * 30_000]
+)
+async def test_who_does_not_say_hello_rightly_is_not_let_in(client: Client, hello: Any) -> None:
+    socket = await client.ws_connect("/socket")
+    await socket.send_json(hello)
+    assert await closed(socket) in {server.BAD_HELLO, 1009}
+
+
+async def test_a_page_of_another_site_is_not_let_in(client: Client) -> None:
+    with pytest.raises(WSServerHandshakeError, match="403"):
+        await client.ws_connect("/socket", headers={"Origin": "http://elsewhere.example"})
+
+
+async def test_without_a_registration_pages_are_told_to_come_again(ours: Gateway, client: Client) -> None:
+    ours.link.registration = None
+    assert await closed(await connected(client)) == server.NOT_REGISTERED
+    assert (await client.get("/health")).status == 503
+
+
+async def test_a_frame_that_is_no_command_is_answered_and_the_socket_stays(client: Client) -> None:
+    socket = await connected(client)
+    for frame in ("{", "[]", '{"t":"fly","group":"g"}', '{"t":"join","group":"a:b"}'):
+        await socket.send_str(frame)
+        assert (await told(socket, "error"))["text"]
+    await socket.send_json({"t": "create", "group": "g", "request": "r"})
+    assert (await told(socket, "applied"))["request"] == "r"
+
+
+async def test_a_pull_of_a_group_that_is_not_live_here_is_refused(hub: Hub, client: Client) -> None:
+    mallory, ann = await connected(client, HELLO | {"name": "mallory"}), await connected(client)
+    await ann.send_json({"t": "create", "group": "g", "request": "r"})
+    await told(ann, "live")
+    await ann.send_json({"t": "send", "group": "g", "client_id": "c", "tried_at": 1, "body": "secret"})
+    await told(ann, "accepted")
+    pull = {"t": "pull", "group": "g", "after": 0, "limit": 10}
+    await mallory.send_json(pull)
+    assert (await told(mallory, "pulled"))["error"] == "not_live"
+    await ann.send_json(pull)
+    assert [message["body"] for message in (await told(ann, "pulled"))["messages"]] == ["secret"]
+    await ann.send_json({"t": "leave", "group": "g", "request": "r"})
+    await told(ann, "gone")
+    await ann.send_json(pull)
+    assert (await told(ann, "pulled"))["error"] == "not_live"
+    assert hub.teams["g"].members == set()
+
+
+async def test_a_closed_socket_ends_its_session_and_its_slot_is_not_used_again(ours: Gateway, client: Client) -> None:
+    socket = await connected(client)
+    assert (await told(socket, "hello"))["slot"] == 0
+    await socket.close()
+    async with asyncio.timeout(5):
+        while ours.link.sessions:  # noqa: ASYNC110 - the server notices in its own time
+            await asyncio.sleep(0.01)
+    assert (await told(await connected(client), "hello"))["slot"] == 1
+
+
+async def test_a_void_closes_every_socket(hub: Hub, client: Client) -> None:
+    sockets = [await connected(client) for _ in range(3)]
+    for socket in sockets:
+        await told(socket, "hello")
+    hub.links[0].void()
+    assert [await closed(socket) for socket in sockets] == [server.VOID] * 3
+
+
+async def test_when_the_gateway_stops_sockets_are_told_to_go_elsewhere(ours: Gateway) -> None:
+    started = TestServer(ours.application())
+    await started.start_server()
+    async with ClientSession() as http, http.ws_connect(started.make_url("/socket")) as socket:
+        await socket.send_json(HELLO)
+        await told(socket, "hello")
+        stopping = asyncio.create_task(started.close())
+        assert await closed(socket) == 1001
+        await stopping
+
+
+class Stuck:
+    """A socket whose other end reads nothing, or nothing any more that is not its closing."""
+
+    def __init__(self, *, reads_close: bool) -> None:
+        self.written: list[bytes] = []
+        self.code: int | None = None
+        self._reads_close = reads_close
+
+    async def send_frame(self, frame: bytes, _: WSMsgType) -> None:
+        self.written.append(frame)
+        await asyncio.Event().wait()
+
+    async def close(self, code: int, message: bytes) -> None:
+        assert message
+        if not self._reads_close:
+            await asyncio.Event().wait()
+        self.code = code
+
+
+@pytest.mark.parametrize("size", [10, 10_000])
+@pytest.mark.parametrize("reads_close", [True, False])
+async def test_a_socket_too_slow_for_its_queue_is_closed_and_its_frames_let_go(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, size: int, *, reads_close: bool
+) -> None:
+    monkeypatch.setattr(server, "_CLOSE_S", 0.01)
+    stuck = Stuck(reads_close=reads_close)
+    cut: list[bool] = []
+    session = HubLink(hub, "L1", gateway(hub, "L1")).new_session("demo", "ann", "d")
+    connection = Connection(cast("Any", stuck), session, lambda: cut.append(True))
+    for _ in range(2_000):
+        connection.push(b"x" * size)
+        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await connection.ended()
+    assert not connection._frames
+    assert len(stuck.written) == 1
+    assert (stuck.code, cut) == ((server.TOO_SLOW, []) if reads_close else (None, [True]))
