@@ -32,8 +32,9 @@ log = logging.getLogger(__name__)
 _REQUEST_S: Final = 5.0
 _CONNECT_S: Final = 3.0
 _AGAIN_S: Final = 0.5  # after a failed connect nobody tries for so long: one is dear
+_USUAL_KIND: Final = Message.__struct_defaults__[0]
 _YIELD_EVERY: Final = 8  # statements bound before others get their turn on the loop
-_ROW_OVERHEAD: Final = 256  # a row's bytes besides its body, about
+_ROW_OVERHEAD: Final = 340  # a row's bytes as Cassandra counts them, besides its texts
 
 
 class Refusal(NamedTuple):
@@ -280,11 +281,13 @@ def _values(m: Message) -> tuple[object, ...]:
 
 
 def _encoded(row: tuple[Any, ...]) -> bytes:
-    app, group, channel, seq, prev, counter, version, map_, sender, device, client_id, at, body, *rest = row
+    app, group, channel, seq, prev, counter, version, map_, sender, device, client_id, at, body, kind, *rest = row
+    kind = _USUAL_KIND if kind == _USUAL_KIND else kind  # msgspec leaves out a default by identity
     return encode(
         Message(
             *(app, group, channel, seq, prev, counter, version, map_, sender, device, client_id, at),
             msgspec.Raw(body),
+            kind,
             *rest,
         )
     )
@@ -296,13 +299,19 @@ def runs(messages: Iterable[Message]) -> list[Run]:
     open_: dict[tuple[str, str, str, int], Run] = {}
     for index, message in enumerate(messages):
         key = message.app, message.group, message.channel, schema.bucket_of(message.seq)
-        size = len(bytes(message.body)) + _ROW_OVERHEAD
+        size = _size(message)
         run = open_.get(key)
         if run is None or len(run.messages) == limits.STORE_BATCH_ROWS or run.size + size > limits.STORE_BATCH_BYTES:
             open_[key] = run = Run()
             whole.append(run)
         run.add((index, message), size)
     return _packed(whole)
+
+
+def _size(m: Message) -> int:
+    """A row's bytes, rather too many."""
+    ids = len(m.app) + len(m.group) + len(m.channel) + len(m.sender) + len(m.device) + len(m.client_id)
+    return _ROW_OVERHEAD + ids + len(m.kind) + len(bytes(m.body))
 
 
 def _packed(whole: Iterable[Run]) -> list[Run]:
