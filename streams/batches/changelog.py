@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 _CHUNK: Final = 20_000  # rows between two looks at the event loop
 _FETCH_BYTES: Final = 8 << 20
+_POLL_MS: Final = 10  # markers alone wake nobody, they only move the position
 _STUCK_S: Final = 30.0
 _TELL_S: Final = 5.0
 
@@ -104,7 +105,7 @@ class Recovery:
         began = told = moved = time.monotonic()
         rows, clock_ms, position = 0, state.clock_ms, state.offset
         while position < end:
-            fetched = (await reader.getmany(tp, timeout_ms=500, max_records=_CHUNK)).get(tp, [])
+            fetched = (await reader.getmany(tp, timeout_ms=_POLL_MS, max_records=_CHUNK)).get(tp, [])
             before, position = position, await reader.position(tp)
             now = time.monotonic()
             if position == before and now - moved > _STUCK_S:

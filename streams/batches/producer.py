@@ -36,6 +36,7 @@ FENCED: Final = (ProducerFenced, InvalidProducerEpoch)
 _BROKER_TRANSACTION_MS: Final = 10_000
 _BATCH_BYTES: Final = 768 * 1024
 _WAVE_BYTES: Final = 16 << 20  # sent and awaited before more, so that one request stays far below the broker's bound
+_AWAY_S: Final = 0.25
 _ABORT_S: Final = 1.0
 _CLOSE_S: Final = 2.0
 
@@ -91,6 +92,19 @@ class LaneProducer:
             retry_backoff_ms=5,
         )
         self._open = False
+        self._connect = self._producer.client._get_conn
+        self._producer.client._get_conn = self._connect_patiently
+
+    async def _connect_patiently(self, *args: Any, **kwargs: Any) -> Any:
+        """A connection, or None after a pause.
+
+        The short back-off between the steps of a transaction must not become 200 tries a second at a broker that is
+        away.
+        """
+        connection = await self._connect(*args, **kwargs)
+        if connection is None:
+            await asyncio.sleep(_AWAY_S)
+        return connection
 
     async def start(self) -> None:
         """Fence whoever used the transactional id before and end what it left open."""
