@@ -45,7 +45,7 @@ def demo(
     context: typer.Context,
     seconds: Annotated[int, typer.Option(min=_SHORTEST_S, help="How long the load lasts.")] = 60,
     seed: Annotated[int, typer.Option(help="The same seed: the same users, messages, changes and faults.")] = 1,
-    rate: Annotated[float, typer.Option(min=1, help="Messages a second.")] = 500,
+    rate: Annotated[float, typer.Option(min=1, help="Messages a second.")] = 400,
     data: Annotated[
         Path | None, typer.Option(help="Keep the run in this folder. Default: a new one, removed when all was right.")
     ] = None,

@@ -198,7 +198,7 @@ class Crowd:
             await self._connect(self._homeless.get_nowait())
         now_s = time.monotonic()
         for pending in list(self.pending.values()):
-            if now_s - pending.tried_s < AGAIN_S:
+            if now_s - pending.tried_s < AGAIN_S * max(pending.tries, 1):  # ever rarer: it may be busy
                 continue
             if everyone and pending.user not in self._home:
                 await self.come(Come(pending.user, next(iter(self.links))))

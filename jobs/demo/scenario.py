@@ -121,7 +121,7 @@ class Size:
     users: int = 10_000
     groups: int = 200
     online: float = 0.3
-    rate: float = 500
+    rate: float = 400
     team_rate: float = 3
     comings: float = 8
     changes: float = 4
