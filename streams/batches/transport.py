@@ -3,8 +3,8 @@
 - `getmany` hands the agent what was fetched of a partition as one event (one event a record: 8,500 records/s; so:
   hundreds of thousands). It fetches only partitions whose lane is open and has room, so nothing waits inside Faust
   and one slow lane holds up no other.
-- Commit, seek, read offsets and gap handling are the lanes': offsets travel in transactions, and Faust's seek to
-  the committed offsets after a rebalance would fetch records twice that a lane already has.
+- Commit, seek, read offsets and gap handling are the lanes': offsets travel in transactions, and committed offsets
+  may be read only after the old owner is fenced, so Faust's seek after a rebalance is a round trip for nothing.
 - The consumer reads committed records, is assigned by Faust's own assignor (which Faust uses only with tables) so
   that a partition's topics come together, and never skips by itself when an offset is gone.
 - The time of the last successful heartbeat is kept: a view answers only while it is young.

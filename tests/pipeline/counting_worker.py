@@ -6,19 +6,21 @@ Run: python -m tests.pipeline.counting_worker '<json of Options>'
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvloop
 
-from streams.batches.lane import Applied, Lane, LaneKind
+from streams.batches.lane import Applied, Edges, Lane, LaneKind, Source
 from streams.batches.role import RoleApp, RoleConfig, run_worker
 from tables.rows import Rows
 from tests.pipeline.counting import CountingCore, topic
@@ -58,14 +60,33 @@ def tell(**what: Any) -> None:
     print(json.dumps(what), flush=True)  # noqa: T201 - the parent reads it
 
 
+class StoppingSource:
+    """The consumer, with the step after committed offsets were read."""
+
+    def __init__(self, source: Source, lane: StoppingLane) -> None:
+        self._source, self._lane = source, lane
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    async def committed(self, topics: Sequence[str]) -> dict[str, int]:
+        offsets = await self._source.committed(topics)
+        self._lane.passing("offsets read")
+        return offsets
+
+
 class StoppingLane(Lane):
     """Passes its steps to `passing`."""
 
     options: Options
     passed = 0
 
+    def __init__(self, kind: LaneKind, partition: int, edges: Edges) -> None:
+        source = cast("Source", StoppingSource(edges.source, self))
+        super().__init__(kind, partition, dataclasses.replace(edges, source=source))
+
     def passing(self, step: str) -> None:
-        if self.options.point != step:
+        if self.options.point != step or self.kind.name != "count":
             return
         StoppingLane.passed += 1
         if StoppingLane.passed == self.options.after + 1:

@@ -46,3 +46,22 @@ async def test_an_owner_frozen_before_its_commit_wakes_up_too_late(services: Ser
             old.signal(signal.SIGCONT)
             await until(lambda: len(old.serving) == len(new.serving) == 1, 30, "both take part again")
         await pipe.all_arrives()
+
+
+async def test_an_old_owner_cannot_commit_once_the_new_one_has_read_where_to_begin(
+    services: Services, tmp_path: Path
+) -> None:
+    """The old owner wakes up exactly when the new one knows its offsets and serves nothing yet."""
+    async with Pipe(services.settings.kafka_bootstrap, tmp_path, 1) as pipe:
+        old = await pipe.worker(point="before the commit", after=0, freeze=True)
+        await old.serves(1)
+        await pipe.feed(1)
+        await old.reaches_its_point()
+        new = await pipe.worker(point="offsets read", after=0, freeze=True)
+        await new.reaches_its_point()
+        old.signal(signal.SIGCONT)
+        await until(lambda: old.status["lanes"]["count/0"] != "serving", 5, "the old owner finds itself fenced")
+        new.signal(signal.SIGCONT)
+        await pipe.all_arrives()
+        await pipe.feed(20)
+        await pipe.all_arrives()
