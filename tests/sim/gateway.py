@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from random import Random
 
 from tests.sim.broker import Broker
 from topics import limits
 from topics.answers import Accepted, AnswerLot, Applied, Refused, Registered
 from topics.codec import decode, encode
-from topics.deliveries import Bound, DeliveryLot, Head, SignalOut, Unbound
+from topics.deliveries import Bound, DeliveryLot, Entry, Head, SignalOut, Unbound
 from topics.keys import key_of, partition_of
 from topics.links import Beat, Leave, Register, Void
 from topics.messages import Message
@@ -71,16 +70,16 @@ class Source:
 class Gateway:
     """One link's gateway process, and what it remembers until it restarts."""
 
-    def __init__(self, link: str, broker: Broker, rng: Random, partitions: int, emit: Emit) -> None:
+    def __init__(self, link: str, broker: Broker, partitions: int, emit: Emit, trace: Callable[[str], None]) -> None:
         self.link = link
         self.frozen_until_ms = 0
         self.lose = 0  # lots to lose
         self.registrations = 0
         self.seen: dict[str, int] = {}  # what happened here, counted
         self._broker = broker
-        self._rng = rng
         self._partitions = partitions
         self._emit = emit
+        self._trace = trace
         self.forget()
 
     def forget(self) -> None:
@@ -230,10 +229,12 @@ class Gateway:
                 lot.number == source.number + 1, f"{self.link}: lot {lot.number} of {lot.source} after {source.number}"
             )
         source.number = lot.number
+        told = ", ".join(map(_short, lot.entries))
+        self._trace(f"{self.link} reads lot {lot.number} of {lot.source}{' (reset)' if lot.reset else ''}: {told}")
         for entry in lot.entries:
             self._entry(source, entry)
 
-    def _entry(self, source: Source, entry: object) -> None:
+    def _entry(self, source: Source, entry: Entry) -> None:
         match entry:
             case Bound(app=app, group=group):
                 self._bound(source, entry)
@@ -284,4 +285,15 @@ class Gateway:
         self._emit(self.link, topic, partition, key, encode(record))
 
     def _count(self, what: str) -> None:
+        self._trace(f"{self.link}: {what}, {self.address}")
         self.seen[what] = self.seen.get(what, 0) + 1
+
+
+def _short(entry: Entry) -> str:
+    match entry:
+        case Bound() | Unbound():
+            pairs = list(zip(entry.ordinals, entry.slots, strict=True))
+            return f"{type(entry).__name__} {entry.app}:{entry.group} map {entry.map} {pairs}"
+        case Message() | Head():
+            return f"{type(entry).__name__} {entry.app}:{entry.group} seq {entry.seq} map {entry.map}"
+    return type(entry).__name__

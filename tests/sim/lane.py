@@ -330,6 +330,7 @@ class SimLane:
             self.producer.send_offsets(self.kind.group, offsets)
             yield "commit"
             self.producer.commit()
+            self._room.trace(f"{self!r} committed {applied.offsets}")
             self._fail_if("unknown")
             yield "store"
             self.store.write(applied.changes, after)

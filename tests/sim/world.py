@@ -68,7 +68,7 @@ class World:
         self._trace = trace
         self.room = Room(self.broker, rng, self.faults, self.partitions, self.links, self.trace)
         self.gateways = [
-            Gateway(f"k{i}", self.broker, rng, self.partitions, self._emit) for i in range(rng.choice([2, 2, 3]))
+            Gateway(f"k{i}", self.broker, self.partitions, self._emit, self.trace) for i in range(rng.choice([2, 2, 3]))
         ]
         self.groups = [("a", f"g{i}") for i in range(rng.choice([2, 3, 4]))] + [("b", "g0")]
         self.users = [f"u{i}" for i in range(rng.choice([4, 6, 9]))]
