@@ -90,7 +90,7 @@ class HistoryTable:
         self._settings = settings
         self._connection: _Connection | None = None
         self._connecting: asyncio.Task[_Connection] | None = None
-        self._failed: tuple[float, AwayError] | None = None
+        self._failed: tuple[float, str] | None = None
         self._in_flight = asyncio.Semaphore(limits.STORE_IN_FLIGHT)
 
     async def write(self, writing: Writing) -> None:
@@ -207,7 +207,7 @@ class HistoryTable:
         if self._connection is not None:
             return self._connection
         if self._failed is not None and time.monotonic() < self._failed[0] + _AGAIN_S:
-            raise self._failed[1]
+            raise AwayError("cassandra", self._failed[1])
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._connect())
             self._connecting.add_done_callback(lambda task: task.cancelled() or task.exception())  # seen, if by no one
@@ -217,9 +217,8 @@ class HistoryTable:
         try:
             self._connection = await asyncio.to_thread(_open, self._settings)
         except Exception as error:
-            away = AwayError("cassandra", _brief(error))
-            self._failed = time.monotonic(), away
-            raise away from error
+            self._failed = time.monotonic(), _brief(error)
+            raise AwayError("cassandra", _brief(error)) from error
         else:
             return self._connection
         finally:

@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from streams.settings import Settings
 from streams.sinks.core import Entry
@@ -102,10 +102,10 @@ class RecentCache:
             _, epoch, *answers = await _run(pipe)
         self._saw(epoch)
         for (key, _), answer in zip(streams, answers, strict=True):
-            if isinstance(answer, ResponseError):
+            if isinstance(answer, RedisError):
                 await self._mend(key, answer)
 
-    async def _mend(self, key: str, error: ResponseError) -> None:
+    async def _mend(self, key: str, error: RedisError) -> None:
         """Another kind of value under a stream's key is nobody's: it goes. Everything else may pass."""
         if "WRONGTYPE" in str(error):
             log.warning("redis: %s held no stream and was removed", key)
