@@ -23,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs.demo.cluster import Cluster, own_settings
-from jobs.demo.crowd import Counts, Crowd
+from jobs.demo.crowd import Counts, Crowd, SimulatedLink
 from jobs.demo.play import Play
 from jobs.demo.scenario import LINKS, Scenario, Size, write
 from jobs.problem import Problem
@@ -36,6 +36,7 @@ from streams.settings import Settings
 _EVERY_S: Final = 1.0
 _PLAIN_EVERY_S: Final = 5.0
 _SHORTEST_S: Final = 10
+_INTERRUPTED: Final = 130  # as a shell says it
 
 app = typer.Typer(add_completion=False)
 
@@ -47,7 +48,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="The same seed: the same users, messages, changes and faults.")] = 1,
     rate: Annotated[float, typer.Option(min=1, help="Messages a second.")] = 400,
     data: Annotated[
-        Path | None, typer.Option(help="Keep the run in this folder. Default: a new one, removed when all was right.")
+        Path | None, typer.Option(help="Keep the run in this folder. Default: a new one, kept only if something fails.")
     ] = None,
 ) -> None:
     """Show a large team at work, break things on the way, and judge what came of it.
@@ -61,21 +62,22 @@ def demo(
     settings = own_settings(context.find_root().params.get("settings"), folder)
     console = Console(highlight=False)
     scenario = write(seed, Size(seconds=seconds, rate=rate))
-    good = False
+    code = 1
     try:
         with _interruptible():
             report = _run(settings, scenario, console)
         console.print()
         console.print(shown(report))
-        good = report.good
+        code = int(not report.good)
     except KeyboardInterrupt:
         console.print("stopped")
+        code = _INTERRUPTED
     finally:
-        if good and data is None:
+        if code != 1 and data is None:
             shutil.rmtree(folder)
         else:
             console.print(f"Logs and data are in {folder}: run/*.log, services/*/*.log")
-    raise typer.Exit(int(not good))
+    raise typer.Exit(code)
 
 
 def _run(settings: Settings, scenario: Scenario, console: Console) -> Report:
@@ -87,7 +89,8 @@ def _run(settings: Settings, scenario: Scenario, console: Console) -> Report:
 
 
 async def _perform(cluster: Cluster, app_id: str, scenario: Scenario, console: Console) -> Report:
-    crowd = Crowd(app_id, cluster.settings.kafka_bootstrap, LINKS)
+    kafka = cluster.settings.kafka_bootstrap
+    crowd = Crowd(app_id, LINKS, lambda link, handler: SimulatedLink(link, kafka, handler))
     play = Play(scenario, cluster, crowd)
     screen = asyncio.create_task(_show(play, crowd, scenario, console))
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -97,13 +97,13 @@ class _Ears(Handler):
 class Crowd:
     """All users of the demo's app, on its links."""
 
-    def __init__(self, app: str, kafka: str, links: Sequence[str]) -> None:
+    def __init__(self, app: str, links: Sequence[str], make_link: Callable[[str, Handler], SimulatedLink]) -> None:
         self.counts = Counts()
         self.pending: dict[str, Pending] = {}
         self.commands: dict[str, str] = {}  # request -> what is not answered yet
         self._app = app
         self._ears = {link: _Ears(self, link) for link in links}
-        self.links = {link: SimulatedLink(link, kafka, self._ears[link]) for link in links}
+        self.links = {link: make_link(link, self._ears[link]) for link in links}
         self._home: dict[str, str] = {}  # user -> the link that the user is or wants to be on
         self._sessions: dict[str, tuple[str, Session]] = {}
         self._sent: dict[str, Pending] = {}
