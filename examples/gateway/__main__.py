@@ -67,7 +67,10 @@ def main() -> None:
         parser.error(f"a token for the web view is missing: --token-file, --token, or {_TOKEN}")
     address = given.address or f"http://{given.host}:{given.port}"
     gateway = Gateway(given.app, given.link, given.kafka, Views(given.views, token), address, given.peer)
-    web.run_app(gateway.application(), host=given.host, port=given.port, print=None, shutdown_timeout=5)
+    try:
+        web.run_app(gateway.application(), host=given.host, port=given.port, print=None, shutdown_timeout=5)
+    except OSError as error:
+        parser.exit(1, f"cannot listen on {given.host}:{given.port}: {error}\n")
 
 
 if __name__ == "__main__":

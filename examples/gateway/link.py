@@ -12,7 +12,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -274,14 +274,16 @@ class Link:
         """One registration after the other, until stopped. A producer is kept for as long as it is sound."""
         while self._life is not None:
             try:
-                async with AIOKafkaProducer(
+                producer = AIOKafkaProducer(
                     bootstrap_servers=self._kafka,
                     acks="all",
                     enable_idempotence=True,
                     linger_ms=_LINGER_MS,
                     client_id=f"link-{self.id}",
-                ) as self._producer:
-                    await self._register_and_serve(self._producer)
+                )
+                async with _started(producer):
+                    self._producer = producer
+                    await self._register_and_serve(producer)
             except (KafkaError, TimeoutError) as error:
                 log.warning("link %s: %s %s; registers anew", self.id, type(error).__name__, error)
             except Exception:
@@ -290,14 +292,15 @@ class Link:
 
     async def _register_and_serve(self, producer: AIOKafkaProducer) -> None:
         while self._life is not None:
-            async with AIOKafkaConsumer(
+            consumer = AIOKafkaConsumer(
                 bootstrap_servers=self._kafka,
                 group_id=None,
                 enable_auto_commit=False,
                 isolation_level="read_committed",
                 fetch_max_wait_ms=_READ_MS,
                 client_id=f"link-{self.id}",
-            ) as consumer:
+            )
+            async with _started(consumer):
                 try:
                     # One that took longer might have been void before its partition was listened to.
                     async with asyncio.timeout(TIMEOUT_MS / 2000):
@@ -443,6 +446,16 @@ class Link:
             raise NotRegisteredError("the link is not started")
         sent = await self._producer.send(topic, value, key=None if key is None else key.encode(), partition=partition)
         sent.add_done_callback(_log_failure)
+
+
+@contextlib.asynccontextmanager
+async def _started(client: AIOKafkaProducer | AIOKafkaConsumer) -> AsyncIterator[None]:
+    """Start a client; stop it also when its start fails."""
+    try:
+        await client.start()
+        yield
+    finally:
+        await client.stop()
 
 
 async def _listen(consumer: AIOKafkaConsumer, partition: TopicPartition) -> None:
