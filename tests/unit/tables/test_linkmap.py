@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tables import keys
@@ -86,6 +86,7 @@ _STEPS = st.lists(
 )
 
 
+@settings(max_examples=300)
 @given(_STEPS)
 def test_bindings_are_a_set_its_notices_lead_to_it_and_its_rows_hold_it(
     steps: list[tuple[str, tuple[str, int], int, int]],

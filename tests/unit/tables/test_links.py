@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tables.links import Links
@@ -21,6 +21,7 @@ _STEPS = st.lists(
 )
 
 
+@settings(max_examples=300)
 @given(_STEPS)
 def test_no_two_living_links_share_a_partition_and_only_silence_kills(steps: list[tuple[str, str, int]]) -> None:
     store, at, offset = Memory(), 1_000_000, 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tables import rows as rows_module
@@ -22,6 +22,7 @@ _STEPS = st.lists(
 )
 
 
+@settings(max_examples=300)
 @given(st.dictionaries(_KEYS, st.binary(max_size=2)), _STEPS, st.sampled_from([0, 64]))
 def test_rows_read_like_a_dict_through_dirty_pending_and_committed_layers(
     held: dict[bytes, bytes], steps: Iterable[tuple[str, bytes, bytes | None]], few: int

@@ -156,6 +156,12 @@ def test_a_resync_holds_what_its_own_batch_changed(partition: Partition) -> None
     assert gateway.bound == {("g", 1, 11)}
 
 
+def test_a_resync_holds_what_was_told_earlier_in_its_own_batch(partition: Partition) -> None:
+    gateway = Gateway("l", 1)
+    gateway.read(partition.apply(bind("ann", 0, 10), send("ann", "c", partition.now_ms), _resync()).lots("l"))
+    assert gateway.bound == {("g", 0, 10)}
+
+
 def test_a_resync_of_a_link_without_bindings_is_an_empty_reset_lot(partition: Partition) -> None:
     [lot] = partition.apply(_resync("new")).lots("new")
     assert (lot.number, lot.reset, lot.entries) == (1, True, [])

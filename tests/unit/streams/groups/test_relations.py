@@ -138,6 +138,14 @@ def test_a_deletion_ends_every_binding_and_tells_every_member_once_in_steps(
     assert len(partition.store.rows) == 2 + 1  # group, channel, and the links' numbers
 
 
+def test_members_of_a_group_that_lived_for_part_of_a_batch_are_told_to_leave(partition: Partition) -> None:
+    told = partition.apply(create("ann"), add("bob"), delete()).memberships()
+    left = [
+        (user, ordinal) for e in told if isinstance(e, Left) for user, ordinal in zip(e.users, e.ordinals, strict=True)
+    ]
+    assert left == [("ann", 0), ("bob", 1)]
+
+
 def test_a_clean_up_leaves_the_re_created_group_alone(partition: Partition, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "CHORE_PAGES", 1)
     names = [f"u{i}" for i in range(700)]
