@@ -69,7 +69,7 @@ async def client(reader: Reader) -> AsyncIterator[Client]:
 
 
 def signed(secret: str = SECRET, algorithm: str = "HS256", without: str = "", **claims: Any) -> str:
-    payload = {"app": "acme", "role": "user", "sub": "ann", "exp": time.time() + 60} | claims
+    payload = {"app": "acme", "role": "user", "sub": "ann", "exp": time.time() + 86_400} | claims
     payload.pop(without, None)
     return jwt.encode(payload, secret if algorithm != "none" else None, algorithm)
 
