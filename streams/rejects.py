@@ -14,6 +14,8 @@ from topics.rejects import Reason, Reject
 _KEPT_BYTES: Final = 512 * 1024
 _KEPT_KEY_BYTES: Final = 1024
 _DETAIL_CHARS: Final = 500
+#: What a single user can bring about does not count towards the share of bad records that stops a worker.
+_USERS_DOING: Final[frozenset[Reason]] = frozenset({"too_many_sessions"})
 
 
 def reject(out: Outputs, partition: int, record: Record, reason: Reason, detail: str) -> None:
@@ -29,7 +31,7 @@ def reject(out: Outputs, partition: int, record: Record, reason: Reason, detail:
         key,
     )
     out.send(catalog.REJECTS.name, partition, key, encode(rejected))
-    out.rejected += 1
+    out.rejected += reason not in _USERS_DOING
 
 
 def each(out: Outputs, partition: int, record: Record, apply: Callable[[Record], None]) -> None:

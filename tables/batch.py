@@ -41,7 +41,7 @@ class Outputs:
 
     Attributes:
         records: what to write.
-        rejected: how many of them went to the reject topic.
+        rejected: how many bad records went to the reject topic: too high a share of them stops the worker.
         counts: what the batch did, for whoever watches: added up over the batches that committed.
         gauges: how things stand after it.
     """

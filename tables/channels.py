@@ -46,12 +46,14 @@ class Sent(NamedTuple):
 
 
 class _Row(msgspec.Struct, array_like=True):
-    """A channel's row: numbers, that of the next sealed row, the newest sends."""
+    """A channel's row: numbers, that of the next sealed row, the newest sends, and what an earlier life left."""
 
     seq: int
     counter: int
     next_chunk: int
     tail: list[Sent]
+    floor: int = 0  # messages up to this seq belong to earlier lives of the group
+    tried_before: int = 0  # first tries up to this moment may be resends of theirs
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -94,6 +96,11 @@ class Channel:
         return self._row.seq
 
     @property
+    def floor(self) -> int:
+        """Messages up to this seq belong to earlier lives of the group: its members of now don't see them."""
+        return self._row.floor
+
+    @property
     def counter(self) -> int:
         """How many events the channel has had."""
         return self._row.counter
@@ -109,7 +116,7 @@ class Channel:
         """Why a send not known must not be taken for new, or None."""
         if send.tried_at > at + limits.CLOCK_SKEW_MS:
             return "clock_ahead"
-        if send.tried_at + limits.DEDUPE_WINDOW_MS < at:
+        if send.tried_at + limits.DEDUPE_WINDOW_MS < at or send.tried_at <= self._row.tried_before:
             return "expired"
         self._forget(at)
         if self._per_device.get(_device(send), 0) >= limits.DEDUPE_PER_DEVICE:
@@ -140,11 +147,15 @@ class Channel:
         self._rows.put(self._key, _encode(self._row))
 
     def end(self) -> None:
-        """The group ended: forget the sends, keep the numbers."""
+        """The group ended: keep the numbers, and forget the sends but for how late the latest may be resent."""
+        row = self._row
         for _, chunk in self._sealed:
             self._rows.delete(self._chunk_key(chunk))
+        latest = max((sent.until - limits.DEDUPE_WINDOW_MS for sent in self._sends), default=0)
+        self._row = _Row(row.seq, row.counter, row.next_chunk, [], row.seq, max(row.tried_before, latest))
         self._known, self._per_device, self._sends, self._sealed = {}, {}, [], []
-        self._row.tail = []
+        self.recent.clear()
+        self._recent_bytes = 0
         self.flush()
 
     def _seal(self) -> None:

@@ -18,6 +18,7 @@ from jobs.verify.world import World, place
 from topics import catalog, limits
 from topics.answers import Accepted, Applied, Refused
 from topics.messages import MAIN, Message, Send, Signal
+from topics.relations import GroupDeleted
 
 
 class Try(NamedTuple):
@@ -83,6 +84,7 @@ class SendJudge:
         self._due_before_ms = due_before_ms
         self._asked: dict[Question, list[Try]] = defaultdict(list)
         self._first: set[SendKey] = set()
+        self._lives: dict[tuple[str, str, int], int] = {}
 
     def judge(self, report: Report) -> None:
         """All rules about sends."""
@@ -163,7 +165,8 @@ class SendJudge:
             "unknown_group": stranger,
             "unknown_channel": send.channel != MAIN,
             "message_too_large": len(bytes(send.body)) > limits.BODY_BYTES,
-            "expired": send.tried_at + limits.DEDUPE_WINDOW_MS < given.at_ms,
+            "expired": send.tried_at + limits.DEDUPE_WINDOW_MS < given.at_ms
+            or send.tried_at <= self._earlier_life_ms(send, given.at_ms),
             "clock_ahead": send.tried_at > one.at_ms + limits.CLOCK_SKEW_MS,
             "throttled": self._sends.of_device[send_key(send)[:-1]] > limits.DEDUPE_PER_DEVICE,
         }
@@ -199,8 +202,12 @@ class SendJudge:
             and send.channel == MAIN
             and len(bytes(send.body)) <= limits.BODY_BYTES
             and abs(send.tried_at - one.at_ms) < limits.DEDUPE_WINDOW_MS // 2
+            and send.tried_at > self._earlier_life_ms(send, _FOREVER)
             and self._sends.of_device[send_key(send)[:-1]] <= limits.DEDUPE_PER_DEVICE
         )
+
+    def _tried_ms(self, message: Message) -> int:
+        return max(message.at, *(one.send.tried_at for one in self._sends.tries.get(send_key(message), ())))
 
     def _judge_history(self, key: SendKey, numbers: list[int]) -> None:
         tries = self._sends.tries.get(key)
@@ -210,11 +217,20 @@ class SendJudge:
                 self._findings.add("never_sent", f"{_name(key)} seq {message.seq}")
             elif not any(one.send.body == message.body and one.send.kind == message.kind for one in tries):
                 self._findings.add("altered", f"{tries[0].where} {_name(key)} seq {message.seq}")
-        if len(numbers) > 1:
-            deletions = self._groups.get(key[0], key[1]).deletions
-            for one, other in pairwise(self._history.messages[number] for number in numbers):
-                if not any(one.version < deleted <= other.version for deleted in deletions):
-                    self._findings.add("numbered_twice", f"{_name(key)}: {one.seq} and {other.seq}")
+        for one, other in pairwise(self._history.messages[number] for number in numbers):
+            self._findings.add("numbered_twice", f"{_name(key)}: {one.seq} and {other.seq}")
+
+    def _earlier_life_ms(self, send: Send, by_ms: int) -> int:
+        """How late anything may have been tried first that was sent to a life of the group that ended by then."""
+        events = self._groups.get(send.app, send.group).events
+        ended = max((one.version for one in events if isinstance(one, GroupDeleted) and one.at <= by_ms), default=0)
+        if ended and (send.app, send.group, ended) not in self._lives:
+            numbers = self._history.of_group.get((send.app, send.group), ())
+            messages = [self._history.messages[number] for number in numbers]
+            self._lives[send.app, send.group, ended] = max(
+                (self._tried_ms(message) for message in messages if message.version < ended), default=0
+            )
+        return self._lives.get((send.app, send.group, ended), 0)
 
 
 _FOREVER: Final = 1 << 62

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.rejects import reject
+from tables.batch import Outputs, Record
 from tables.channels import Channel, Taken
 from tables.outbox import Lots
 from tests.cores import Partition, Seen, create, groups, links, send, users
@@ -100,3 +102,12 @@ def test_any_bytes_on_any_topic_are_rejected_and_never_raise(
     seen = partition.apply(*((data.draw(st.sampled_from(_READ[role])), value) for value in values))
     assert len(seen.rejected()) == len(values)
     assert partition.store.rows == {}
+
+
+def test_what_one_user_can_bring_about_does_not_count_towards_stopping_the_worker() -> None:
+    out = Outputs()
+    record = Record(catalog.SESSIONS.name, 7, 1_000, b"app:ann", b"{}")
+    reject(out, 3, record, "too_many_sessions", "limit")
+    assert out.rejected == 0
+    reject(out, 3, record, "undecodable", "no record")
+    assert out.rejected == 1

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
@@ -98,6 +98,7 @@ _OFFERS = st.tuples(
 _OTHERS = st.tuples(st.sampled_from(["flush", "flush and reload"]), st.just(0), st.just(0), st.just(""), st.just(""))
 
 
+@settings(max_examples=300)
 @given(st.lists(_OFFERS | _OTHERS, max_size=80))
 def test_seq_is_dense_and_each_answer_is_that_of_a_list_of_all_sends(
     steps: list[tuple[str, int, int, str, str]],
@@ -170,7 +171,7 @@ def test_sealed_rows_go_even_when_the_send_that_found_them_old_was_refused_and_t
     assert kept.sealed() == 0
 
 
-def test_an_ended_channel_goes_on_from_its_numbers_and_knows_no_send_in_memory_as_after_a_reload() -> None:
+def test_an_ended_channel_goes_on_from_its_numbers_and_takes_no_resend_of_its_earlier_life_for_new() -> None:
     for reload in (False, True):
         kept = _Kept()
         for i in range(10):
@@ -180,7 +181,9 @@ def test_an_ended_channel_goes_on_from_its_numbers_and_knows_no_send_in_memory_a
         assert kept.sealed() == 0
         if reload:
             kept.load()
-        assert kept.offer(_send("m1", _START, "d1"), _START) == (11, _START, False)
+        assert kept.channel.floor == 10
+        assert kept.offer(_send("m1", _START, "d1"), _START) == ("expired",)
+        assert kept.offer(_send("m1", _START + 1, "d1"), _START + 1) == (11, _START + 1, False)
         for i in range(7):
             kept.offer(_send(f"n{i}", _START + 50, f"d{i}"), _START + 50)
         kept.offer(_send("x", _START + _WINDOW + 1), _START + _WINDOW + 1)  # forgets the first of this life
