@@ -187,7 +187,8 @@ class Pipe:
             yield
         finally:
             await _end(task)
-            await self._producer.flush()
+            async with asyncio.timeout(30):
+                await self._producer.flush()
 
     async def worker(self, folder: str | None = None, **options: Any) -> Worker:
         """Start a worker process."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.batches.inputs import Fetched, HoleError, Inputs
@@ -37,6 +37,7 @@ def taken(merge: Inputs, **bounds: int) -> list[tuple[str, int]]:
 logs = st.fixed_dictionaries({topic: st.lists(st.integers(0, 20), max_size=12) for topic in TOPICS})
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(logs, st.data())
 def test_whatever_the_fetches_the_order_is_that_of_append_time(logs: dict[str, list[int]], data: st.DataObject) -> None:
     """Fetched in any portions and taken in any batches, records come out as one stable sort would give them."""
@@ -94,6 +95,7 @@ def test_offsets_go_past_markers_only_when_nothing_is_left_buffered() -> None:
     assert merge.take().offsets == {"a": 5}
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 400)), min_size=1, max_size=60),
     st.integers(1, 10),
