@@ -37,16 +37,17 @@ class Window:
     before: int | None = None
     after: int | None = None
 
-    def span(self, head: int) -> range:
-        """The seqs it means in a channel whose newest message is `head`."""
+    def span(self, head: int, floor: int = 0) -> range:
+        """The seqs it means in a channel whose messages are those above `floor`, up to `head`."""
         if self.after is not None:
-            return range(self.after + 1, min(self.after + self.limit, head) + 1)
+            after = max(self.after, floor)
+            return range(after + 1, min(after + self.limit, head) + 1)
         end = head + 1 if self.before is None else min(self.before, head + 1)
-        return range(max(1, end - self.limit), end)
+        return range(max(floor + 1, end - self.limit), end)
 
-    def more(self, span: range, head: int) -> bool:
+    def more(self, span: range, head: int, floor: int = 0) -> bool:
         """Are there further messages beyond `span` in the direction asked?"""
-        return span.stop <= head if self.after is not None else span.start > 1
+        return span.stop <= head if self.after is not None else span.start > floor + 1
 
 
 class _Header(msgspec.Struct, gc=False):

@@ -25,10 +25,12 @@ class Recent(NamedTuple):
     Attributes:
         head: the channel's newest seq; 0 if it has none.
         entries: encoded messages by seq, those of the window that are in memory.
+        floor: messages up to this seq belong to earlier lives of the group, and are nobody's to see.
     """
 
     head: int
     entries: dict[int, bytes]
+    floor: int = 0
 
 
 class Owners(Protocol):
@@ -97,11 +99,13 @@ class MessageReader:
         """
         partition = partition_of(key_of(channel.app, channel.group), self._partitions)
         recent = await self._owners.recent(partition, channel, window, asker)
-        page = Page(channel, window.span(recent.head))
+        page = Page(channel, window.span(recent.head, recent.floor))
         page.add(recent.entries)
         if page.gap() is not None:
             await self._fill(page, partition)
-        return Pulled(page.messages(), recent.head, min(1, recent.head), window.more(page.span, recent.head))
+        first = recent.floor + 1 if recent.head > recent.floor else 0
+        more = window.more(page.span, recent.head, recent.floor)
+        return Pulled(page.messages(), recent.head, first, more)
 
     async def _fill(self, page: Page, partition: int) -> None:
         try:

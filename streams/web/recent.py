@@ -43,6 +43,7 @@ class ReadGroups(Protocol):
 class _Answer(msgspec.Struct):
     head: int
     messages: list[tuple[int, msgspec.Raw]]
+    floor: int = 0
 
 
 class _Problem(msgspec.Struct):
@@ -63,9 +64,9 @@ def recent_of(core: GroupsCore, channel: ChannelId, window: Window, asker: Claim
         raise ProblemError("unknown_group")
     if asker.caller == "user" and group.members.ordinal_of(asker.sub) is None:
         raise ProblemError("not_a_member")
-    head = group.channel.seq
-    span = window.span(head)
-    return Recent(head, {seq: encoded for seq, encoded in group.channel.recent if seq in span})
+    head, floor = group.channel.seq, group.channel.floor
+    span = window.span(head, floor)
+    return Recent(head, {seq: encoded for seq, encoded in group.channel.recent if seq in span}, floor)
 
 
 class RecentView:
@@ -92,7 +93,8 @@ class RecentView:
     async def serve(self, request: web.Request) -> web.Response:
         """GET PATH, for workers."""
         recent = await self.recent(channel_of(request), window_of(request), request[CLAIMS])
-        answer = _Answer(recent.head, [(seq, msgspec.Raw(encoded)) for seq, encoded in recent.entries.items()])
+        messages = [(seq, msgspec.Raw(encoded)) for seq, encoded in recent.entries.items()]
+        answer = _Answer(recent.head, messages, recent.floor)
         return web.Response(body=encode(answer), content_type="application/json")
 
 
@@ -149,7 +151,7 @@ def _understood(status: int, body: bytes) -> Recent:
     try:
         if status == web.HTTPOk.status_code:
             answer = msgspec.json.decode(body, type=_Answer)
-            return Recent(answer.head, {seq: bytes(message) for seq, message in answer.messages})
+            return Recent(answer.head, {seq: bytes(message) for seq, message in answer.messages}, answer.floor)
         told = msgspec.json.decode(body, type=_Problem).code
     except msgspec.DecodeError:
         told = ""

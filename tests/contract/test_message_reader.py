@@ -54,10 +54,13 @@ class Owner:
 
     head: int
     held: dict[int, bytes]
+    floor: int = 0
 
     async def recent(self, partition: int, channel: ChannelId, window: Window, asker: Claims) -> Recent:
         assert (partition, channel, asker) == (0, CHANNEL, ASKER)
-        return Recent(self.head, {seq: self.held[seq] for seq in window.span(self.head) if seq in self.held})
+        return Recent(
+            self.head, {seq: self.held[seq] for seq in window.span(self.head) if seq in self.held}, self.floor
+        )
 
 
 @dataclass
@@ -98,19 +101,22 @@ def places(draw: st.DrawFn) -> tuple[int, list[Place], Watermark]:
     return head, found, Watermark(draw(st.sampled_from((True, True, True, False))))
 
 
-def wanted(window: Window, head: int) -> list[int]:
-    """The oracle: all seqs of the channel, and the asked ones of them by counting."""
-    everything = list(range(1, head + 1))
+def wanted(window: Window, head: int, floor: int) -> list[int]:
+    """The oracle: all seqs of the channel's life of now, and the asked ones of them by counting."""
+    everything = list(range(floor + 1, head + 1))
     if window.after is not None:
         return [seq for seq in everything if seq > window.after][: window.limit]
     return [seq for seq in everything if window.before is None or seq < window.before][-window.limit :]
 
 
-@given(places(), windows)
-async def test_a_page_is_right_or_refused(drawn: tuple[int, list[Place], Watermark], window: Window) -> None:
+@given(places(), windows, st.integers(0, MOST))
+async def test_a_page_is_right_or_refused(
+    drawn: tuple[int, list[Place], Watermark], window: Window, most_floor: int
+) -> None:
     head, (memory, cache, table, tail), watermark = drawn
-    reader = MessageReader(1, Owner(head, memory.held), cache, table, tail, watermark)
-    seqs = wanted(window, head)
+    floor = min(most_floor, head)
+    reader = MessageReader(1, Owner(head, memory.held, floor), cache, table, tail, watermark)
+    seqs = wanted(window, head, floor)
     readable = [memory.held, *(place.held for place in (cache, table) if not place.away)]
     if watermark.known and not tail.away:
         readable.append(tail.held)
@@ -122,8 +128,8 @@ async def test_a_page_is_right_or_refused(drawn: tuple[int, list[Place], Waterma
         return
     pulled = await reader.page(CHANNEL, window, ASKER)
     assert pulled.messages == [message(seq) for seq in seqs]
-    assert (pulled.head, pulled.first) == (head, 1 if head else 0)
-    beyond = set(range(1, head + 1)) - set(seqs)
+    assert (pulled.head, pulled.first) == (head, floor + 1 if head > floor else 0)
+    beyond = set(range(floor + 1, head + 1)) - set(seqs)
     after = window.after is not None
     passed = {seq for seq in beyond if (seq <= (window.after or 0) if after else seq >= (window.before or head + 1))}
     assert pulled.more == bool(beyond - passed)

@@ -74,6 +74,19 @@ def test_who_was_removed_sees_nothing_from_then_on() -> None:
     assert refused(partition, ANN) == "not_a_member"
 
 
+def test_a_re_created_group_shows_nothing_of_its_earlier_life() -> None:
+    partition = talked()
+    partition.apply(delete())
+    partition.apply(create("bob"))
+    partition.apply(send("bob", "new", partition.now_ms + 1))
+    for crash in (False, True):
+        if crash:
+            partition.crash()
+        found = ask(partition, BOB, Window(50, after=0))
+        assert (found.head, found.floor) == (4, 3)
+        assert set(found.entries) <= {4}
+
+
 def test_an_unknown_or_ended_group_or_channel_is_unknown() -> None:
     partition = talked()
     assert refused(partition, ANN, ChannelId("app", "other", "main")) == "unknown_group"
