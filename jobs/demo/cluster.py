@@ -78,6 +78,8 @@ class Cluster:
         """Everything up and ready; stopped on leaving, whatever happens."""
         if running := self.stack.running():
             raise Problem(f"{', '.join(running)} still runs on {self.settings.data}.\nEnd it with: make down")
+        if any(status.pid for status in self._services.status()):
+            raise Problem(f"Services run on {self.settings.data}.\nEnd them with: make down, or name another folder")
         try:
             self._services.up()
             asyncio.run(topics.create(self.settings))

@@ -95,7 +95,10 @@ async def _perform(cluster: Cluster, app_id: str, scenario: Scenario, console: C
     screen = asyncio.create_task(_show(play, crowd, scenario, console))
     try:
         await play.perform()
-    except* Problem as problems:
+    except ExceptionGroup as group:
+        problems, _ = group.split(Problem)
+        if problems is None:
+            raise
         raise problems.exceptions[0] from None
     finally:
         screen.cancel()

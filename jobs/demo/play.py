@@ -51,6 +51,7 @@ class Play:
         self._cluster = cluster
         self._crowd = crowd
         self._faults: set[asyncio.Task[None]] = set()
+        self._workers = asyncio.Lock()  # nobody looks while one is being killed
 
     async def perform(self) -> None:
         """From the first group to the last answer.
@@ -120,7 +121,8 @@ class Play:
 
     async def _kill(self) -> None:
         self._tell("the groups worker was killed with -9 and started again")
-        await asyncio.to_thread(self._cluster.kill_worker, "groups")
+        async with self._workers:
+            await asyncio.to_thread(self._cluster.kill_worker, "groups")
 
     def _tell(self, what: str) -> None:
         self.done.append(f"{self.elapsed_s:4.1f} s  {what}")
@@ -157,5 +159,5 @@ class Play:
         """A worker that ends by itself ends the play."""
         while True:
             await asyncio.sleep(_CHECK_S)
-            if all(fault.done() for fault in self._faults):
+            async with self._workers:
                 await asyncio.to_thread(self._cluster.check)
