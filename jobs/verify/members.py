@@ -34,7 +34,18 @@ GroupKey = tuple[str, str]
 
 @dataclass(slots=True)
 class Member:
-    """One membership: from when to before when, by the group's version and by the events' append times."""
+    """One membership: from when to before when, by the group's version and by the broker's clock.
+
+    Attributes:
+        group: the group.
+        user: the member.
+        ordinal: the member's ordinal.
+        since: the version that it began with.
+        since_ms: when its event was appended: whatever was appended later found it.
+        until: the version that it ended with.
+        until_ms: when the command that ended it was appended: whatever was decided before found it. Its event would be
+            too late: one batch appends it, and the answers that it gave afterwards, in any order.
+    """
 
     group: Group
     user: str
@@ -125,10 +136,10 @@ class Groups:
                 group.new_life |= isinstance(event, GroupCreated)
                 self._add(group, event, row.at_ms, where)
             case MembersRemoved():
-                self._remove(group, event, row.at_ms, where)
+                self._remove(group, event, where)
             case GroupDeleted():
                 group.deletions.append(event.version)
-                self._end(group, list(group.now.values()), event.version, row.at_ms)
+                self._end(group, list(group.now.values()), event.version, event.at)
 
     def _add(self, group: Group, event: GroupCreated | MembersAdded, at_ms: int, where: str) -> None:
         for user, ordinal in zip(event.users, event.ordinals, strict=False):
@@ -142,13 +153,13 @@ class Groups:
             group.memberships.setdefault(user, []).append(member)
             self.of_user[event.app, user].append(member)
 
-    def _remove(self, group: Group, event: MembersRemoved, at_ms: int, where: str) -> None:
+    def _remove(self, group: Group, event: MembersRemoved, where: str) -> None:
         leaving = [group.now[user] for user in event.users if user in group.now]
         if [(member.user, member.ordinal) for member in leaving] != list(
             zip(event.users, event.ordinals, strict=False)
         ):
             self._findings.add("event_differs", f"{where} {group}: removes others than it names")
-        self._end(group, leaving, event.version, at_ms)
+        self._end(group, leaving, event.version, event.at)
 
     def _end(self, group: Group, leaving: list[Member], version: int, at_ms: int) -> None:
         group.ended[version] = leaving

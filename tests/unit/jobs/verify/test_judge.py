@@ -145,6 +145,23 @@ def test_a_cache_that_began_after_a_message_need_not_hold_it(world: World) -> No
     assert judge(forgot, settled=True).good
 
 
+def test_a_refusal_appended_before_the_event_that_explains_it_is_right() -> None:
+    made = SmallWorld()
+    link = made.register("east", 0)
+    made.command(CreateGroup(APP, TEAM, members=["a", "b"]))
+    made.settle()
+    session = made.up("b", link)
+    made.settle()
+    made.command(RemoveMembers(APP, TEAM, ["b"]))
+    made.send(TEAM, "b", "late", session)
+    made.settle()
+    world = made.world()
+    [refused] = [row for row in world.topics[DELIVERIES.name] if b"not_a_member" in (row.value or b"")]
+    [event] = [row for row in world.topics[EVENTS.name] if b"members_removed" in (row.value or b"")]
+    assert refused.at_ms < event.at_ms, "one batch, in this order"
+    assert judge(world, settled=True).good
+
+
 def test_stores_need_not_be_given(world: World) -> None:
     assert judge(World(world.topics, world.partitions, world.links), settled=True).good
 
