@@ -38,8 +38,8 @@ class Report(msgspec.Struct):
         resends: further tries of them.
         accepted: distinct sends in history.
         refused: refusing answers to sends, by code.
-        silent: sends without an answer to go by that are not in history and may rightly not be: nobody waited for an
-            answer, or the link of who waited died.
+        silent: sends neither in history nor refused that may be so: under way still, or nobody waited for an answer, or
+            the link of who waited died.
         rejected: records in `rejects`.
         signals: signals sent.
         groups: groups that were ever created.

@@ -45,7 +45,7 @@ def _counts(report: Report) -> Table:
         ("sent", report.sent, f"and {report.resends:,} resends"),
         ("accepted", report.accepted, "each once in history"),
         ("refused", sum(report.refused.values()), refused or "answers"),
-        ("silent", report.silent, "rightly without an end: nobody waits"),
+        ("silent", report.silent, "without an end, as they may be: under way, or nobody waits"),
         ("rejected", report.rejected, "records"),
         ("signals", report.signals, ""),
         ("deliveries", report.deliveries, f"message entries in {report.lots:,} lots"),
