@@ -59,6 +59,10 @@ class FencedError(Exception):
     """Another producer took the partition over, and no rebalance said so."""
 
 
+class LaneDiedError(Exception):
+    """A lane's task ended and nobody had asked it to."""
+
+
 class NotOwnerError(Exception):
     """The group moved on while this lane was opening."""
 
@@ -68,7 +72,7 @@ class UnavailableError(Exception):
 
 
 #: What no retry mends: the worker stops.
-FATAL: Final = (CoreBugError, RejectShareError, FencedError, PartitionCountError, StoreInUseError)
+FATAL: Final = (CoreBugError, RejectShareError, FencedError, LaneDiedError, PartitionCountError, StoreInUseError)
 
 
 @dataclass(frozen=True)
@@ -229,6 +233,7 @@ class Lane:
         self._closing.clear()
         self._failures = 0
         self._task = asyncio.create_task(self._run(), name=f"lane {self}")
+        self._task.add_done_callback(self._ended)
 
     async def close(self, within_s: float = _CLOSE_S) -> None:
         """Take no further batch, let the running commit finish for at most so long, forget everything."""
@@ -397,8 +402,8 @@ class Lane:
         except TimeoutError:
             self._stop_worker(FencedError(f"{self!r} was fenced {_FENCED_S:.0f} s ago and the group did not rebalance"))
 
-    def _stop_worker(self, error: Exception) -> None:
-        log.critical("%r: stops the worker: %s", self, error, exc_info=error)
+    def _stop_worker(self, error: Exception, cause: BaseException | None = None) -> None:
+        log.critical("%r: stops the worker: %s", self, error, exc_info=cause or error)
         self._edges.crash(error)
 
     async def _forget(self) -> None:
@@ -413,10 +418,30 @@ class Lane:
             memory.pending.clear()
             with contextlib.suppress(Exception):  # the rebalance that closes us may have taken the partitions already
                 await self._edges.source.stop(self._topics, memory.opening)
-        if producer is not None:
+        try:
+            if producer is not None:
+                await self._abandon(producer)
+        finally:
+            if memory is not None:
+                memory.store.close()
+
+    async def _abandon(self, producer: Producer) -> None:
+        """Let go of a producer; whatever goes wrong with it is no longer the lane's concern."""
+        try:
             await producer.abandon()
-        if memory is not None:
-            memory.store.close()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise  # it is the lane that is cancelled
+            log.warning("%r: its old producer's tasks were cancelled under it", self)
+        except Exception:
+            log.warning("%r: its old producer did not close cleanly", self, exc_info=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A lane ends when it is closed, or having stopped the worker; never of itself and in silence."""
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is not None and not self._closing.is_set():
+            self._stop_worker(LaneDiedError(f"{self!r} ended by itself: {error!r}"), error)
 
     # -- serving -----------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaConnectionError, ProducerFenced
 import tables.batch
 from streams.batches import lane as lane_module
 from streams.batches.inputs import Fetched
-from streams.batches.lane import CoreBugError, Edges, FencedError, Lane, LaneKind, UnavailableError
+from streams.batches.lane import CoreBugError, Edges, FencedError, Lane, LaneDiedError, LaneKind, UnavailableError
 from streams.batches.producer import Sends
 from streams.batches.rejects import RejectShareError
 from streams.batches.store import MemoryStore, Origin, State
@@ -105,6 +105,8 @@ class Producer:
 
     async def abandon(self) -> None:
         self.world.steps.append("abandon")
+        if self.world.abandon_errors:
+            raise self.world.abandon_errors.pop(0)
 
 
 class World:
@@ -114,6 +116,7 @@ class World:
         self.gate = asyncio.Event()
         self.gate.set()
         self.errors: list[Exception] = []
+        self.abandon_errors: list[BaseException] = []
         self.sent: list[Sends] = []
         self.offset = 0
         self.steps: list[str] = []
@@ -468,3 +471,26 @@ async def test_a_kind_without_changelog_commits_offsets_and_outputs_and_may_not_
     await until(lambda: world.crashed)
     assert isinstance(world.crashed[0], CoreBugError)
     await lane.close()
+
+
+@pytest.mark.parametrize("error", [KeyError("a batch"), asyncio.InvalidStateError(), asyncio.CancelledError()])
+async def test_a_producer_that_does_not_close_cleanly_does_not_end_the_lane(error: BaseException) -> None:
+    world = World()
+    async with serving(world) as lane:
+        world.errors.append(KafkaConnectionError("gone"))
+        world.abandon_errors.append(error)
+        feed(world, lane, b"a")
+        await until(lambda: lane.counters.openings == 2)
+        feed(world, lane, b"a")
+        await until(lambda: world.sent)
+    assert world.out == [b"a"]
+    assert world.crashed == []
+
+
+async def test_a_lane_that_ends_by_itself_stops_the_worker() -> None:
+    world = World()
+    async with serving(world) as lane:
+        assert lane._task is not None
+        lane._task.cancel()
+        await until(lambda: world.crashed)
+    assert isinstance(world.crashed[0], LaneDiedError)
