@@ -11,6 +11,10 @@ from topics.wire import SCHEMA, U32, Count, Id, Millis, ReplyTo, Version, Wire
 #: The implicit channel of a `team` or `direct` group.
 MAIN: Final = "main"
 
+#: The kind that is left out of a message's bytes. Encoders know it by identity, so whoever makes a `Message` of decoded
+#: words has to use this very value.
+USUAL_KIND: Final = "text"
+
 Kind = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[a-z_]+\Z")]
 
 
@@ -38,7 +42,7 @@ class Send(Wire, tag="send", frozen=True):
     tried_at: Millis
     body: Raw
     channel: Id = MAIN
-    kind: Kind = "text"
+    kind: Kind = USUAL_KIND
     reply: ReplyTo | None = None
     v: Version = SCHEMA
 
@@ -114,7 +118,7 @@ class Message(
     client_id: Id
     at: Millis
     body: Raw
-    kind: Kind = "text"
+    kind: Kind = USUAL_KIND
     audience: U32 = 0
     audience_version: Count = 0
 

@@ -8,7 +8,7 @@ from topics import limits
 from topics.answers import Accepted, Code, Refused
 from topics.codec import encode
 from topics.deliveries import Head, SignalOut
-from topics.messages import Message, Send, Signal
+from topics.messages import USUAL_KIND, Message, Send, Signal
 
 
 def send(desk: Desk, send: Send) -> None:
@@ -89,7 +89,7 @@ def _deliver(desk: Desk, group: Group, send: Send, seq: int) -> None:
             client_id=send.client_id,
             at=desk.now_ms,
             body=send.body,
-            kind=send.kind,
+            kind=USUAL_KIND if send.kind == USUAL_KIND else send.kind,
         )
     )
     for outlet in group.map.outlets:

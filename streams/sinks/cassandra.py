@@ -25,14 +25,13 @@ from streams.sinks import schema
 from streams.sinks.patience import AwayError
 from topics import limits
 from topics.codec import encode
-from topics.messages import Message
+from topics.messages import USUAL_KIND, Message
 
 log = logging.getLogger(__name__)
 
 _REQUEST_S: Final = 5.0
 _CONNECT_S: Final = 3.0
 _AGAIN_S: Final = 0.5  # after a failed connect nobody tries for so long: one is dear
-_USUAL_KIND: Final = Message.__struct_defaults__[0]
 _YIELD_EVERY: Final = 8  # statements bound before others get their turn on the loop
 _ROW_OVERHEAD: Final = 340  # a row's bytes as Cassandra counts them, besides its texts
 
@@ -281,7 +280,7 @@ def _values(m: Message) -> tuple[object, ...]:
 
 def _encoded(row: tuple[Any, ...]) -> bytes:
     app, group, channel, seq, prev, counter, version, map_, sender, device, client_id, at, body, kind, *rest = row
-    kind = _USUAL_KIND if kind == _USUAL_KIND else kind  # msgspec leaves out a default by identity
+    kind = USUAL_KIND if kind == USUAL_KIND else kind
     return encode(
         Message(
             *(app, group, channel, seq, prev, counter, version, map_, sender, device, client_id, at),

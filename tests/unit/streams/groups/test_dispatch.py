@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import Raw
 
@@ -152,6 +153,14 @@ def test_one_entry_a_link_and_its_bytes_are_those_of_history(partition: Partitio
         assert (message.app, message.group, message.channel, message.sender) == ("app", "g", "main", "ann")
         assert message.at == at
         assert bytes(message.body) == b'{"i": %d}' % (message.seq - 1)
+
+
+def test_a_kind_that_is_the_usual_one_is_left_out_even_if_the_sender_named_it(partition: Partition) -> None:
+    """Else pages that come from the table, which keeps no such difference, are not those that were delivered."""
+    named = msgspec.json.decode(b'"text"')  # equal to the default, and not the default itself
+    seen = partition.apply(send("ann", "c", partition.now_ms, kind=named))
+    [value] = seen.raw(catalog.HISTORY)
+    assert b'"k":"text"' not in value
 
 
 def test_numbers_go_on_after_a_crash_that_took_the_batch_with_it(partition: Partition) -> None:
