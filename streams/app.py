@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, Literal, TypeVar, cast
 
 from streams.announce import Announced
-from streams.batches.lane import LaneKind, UnavailableError
+from streams.batches.lane import Lane, LaneKind, UnavailableError
 from streams.batches.role import RoleApp, RoleConfig, running, until
 from streams.groups import core as groups
 from streams.links import core as links
@@ -33,15 +33,17 @@ ROLES: Final[tuple[Role, ...]] = ("groups", "users", "sinks")
 class Worker:
     """One worker of one role. Enter it to start it; `wait` until it is told to stop or fails."""
 
-    def __init__(self, role: Role, settings: Settings, name: str) -> None:
+    def __init__(self, role: Role, settings: Settings, name: str, *, lane_class: type[Lane] = Lane) -> None:
         """Compose it.
 
         Args:
             role: what it does.
             settings: where everything is.
             name: its own, lasting name: names its folder, and its membership in the role's consumer group.
+            lane_class: what its lanes are made of.
         """
         self.role = role
+        self._lane_class = lane_class
         self._settings = settings
         self._config = RoleConfig(
             cluster=settings.cluster,
@@ -63,7 +65,11 @@ class Worker:
     async def running(self) -> AsyncIterator[Worker]:
         """Stores, views, lanes, in this order; stopped in the other, lanes drained."""
         self._config.folder.mkdir(parents=True, exist_ok=True)
-        async with self._stores, self.views, running(RoleApp(self._config, self._kinds())) as self._app:
+        async with (
+            self._stores,
+            self.views,
+            running(RoleApp(self._config, self._kinds(), lane_class=self._lane_class)) as self._app,
+        ):
             yield self
 
     async def wait(self, stop: asyncio.Event) -> None:

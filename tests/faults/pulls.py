@@ -1,0 +1,82 @@
+"""A client that pulls pages while things are broken: each is whole, or refused; and none was ever wrong."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from typing import Any, Final, Self
+
+import aiohttp
+
+from streams.web.tokens import Claims, Tokens
+from tests.faults.stage import Stage
+
+_LIMIT: Final = 50
+_ASKED: Final = "users"  # a worker that owns no group
+
+
+class Pulls:
+    """Pulls the pages of one app.
+
+    Attributes:
+        statuses: how often which was answered.
+    """
+
+    def __init__(self, stage: Stage, app: str) -> None:
+        self.statuses: Counter[int] = Counter()
+        self._app = app
+        self._stage = stage
+        self._seen: dict[tuple[str, int], Any] = {}
+        self._token = Tokens(stage.settings.signing_secret()).mint(Claims(app, "gateway", "test"), 600)
+
+    async def __aenter__(self) -> Self:
+        self._http = aiohttp.ClientSession(headers={"Authorization": f"Bearer {self._token}"})
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.close()
+
+    async def pull(self, group: str) -> None:
+        """The newest page, one in the middle and the first one."""
+        newest = await self._page(group)
+        if newest is None:
+            return
+        head: int = newest["head"]
+        assert seqs(newest) == list(range(max(1, head - _LIMIT + 1), head + 1))
+        middle = await self._page(group, after=head // 2)
+        assert middle is None or seqs(middle)[:1] == [head // 2 + 1]
+        before = head // 2 + 2
+        first = await self._page(group, before=before)
+        assert first is None or seqs(first)[-1:] == [before - 1]
+
+    async def compare(self) -> None:
+        """All pages that were ever shown are what is shown now, from the first message to the last."""
+        for group, seen in itertools.groupby(sorted(self._seen), key=lambda place: place[0]):
+            last = max(seq for _, seq in seen)
+            after = 0
+            while after < last:
+                page = await self._page(group, after=after)
+                assert page is not None, f"{group} after {after}"
+                assert seqs(page)[0] == after + 1
+                after = seqs(page)[-1]
+
+    async def _page(self, group: str, **window: int) -> Any:
+        """A page without holes, or None if it is refused for now."""
+        path = f"{self._stage.url(_ASKED)}/v1/apps/{self._app}/groups/{group}/channels/main/messages"
+        async with self._http.get(path, params={"limit": _LIMIT, **window}) as answer:
+            self.statuses[answer.status] += 1
+            page = await answer.json()
+        if answer.status != 200:
+            assert page["code"] == "not_stored_yet", page
+            return None
+        shown = seqs(page)
+        assert shown == list(range(shown[0], shown[0] + len(shown))) if shown else True, f"{group} {window}: {shown}"
+        for message in page["messages"]:
+            before = self._seen.setdefault((group, message["s"]), message)
+            assert before == message, f"{group} {window}: {before} was shown, and now {message}"
+        return page
+
+
+def seqs(page: Any) -> list[int]:
+    """Which messages a page holds."""
+    return [message["s"] for message in page["messages"]]

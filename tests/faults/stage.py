@@ -1,0 +1,387 @@
+"""The whole pipeline for tests of faults: three roles as processes on real services, a crowd on two links, the judge.
+
+A test plays an endless load, brings its faults about meanwhile, and then asks for the verdict on all that was ever done
+on this stage. A stage on which something went wrong is not used again, so that no test is judged for another's faults.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import msgspec
+
+from examples.gateway.link import Handler, Registration
+from examples.gateway.wire import Answer, Group, Message
+from jobs.demo.cluster import Cluster, _ask
+from jobs.demo.crowd import Crowd, SimulatedLink
+from jobs.demo.play import Play
+from jobs.demo.scenario import LINKS, Come, KillWorker, Part, RestartLink, Scenario, SilenceLink, Size, write
+from jobs.problem import Problem
+from jobs.services.process import Process
+from jobs.stack import Stack
+from jobs.verify.judge import judge
+from jobs.verify.report import Report
+from jobs.verify.world import World
+from jobs.verify_command import read_run
+from streams.app import ROLES, Role
+from streams.settings import PREFIX, Settings, load
+from tests.faults.worker import Happened, Plan, happened_in, plan_in
+from tests.services import free_ports
+from topics import catalog
+from topics.codec import decode
+from topics.keys import key_of, partition_of
+from topics.rejects import Reject
+
+ROOT: Final = Path(__file__).parents[2]
+SESSION_S: Final = 6.0
+_READY_S: Final = 60.0
+_POLL_S: Final = 0.05
+_LEAST_ACCEPTED: Final = 1_000
+_LEAST_DELIVERED: Final = 2_000
+_SIZE: Final = Size(
+    seconds=150, users=300, groups=20, online=0.5, rate=150, team_rate=10, comings=4, changes=3, signals=3
+)
+
+
+def own_settings(services: Settings, data: Path) -> Settings:
+    """Settings on these services, with a folder, a keyspace and a Redis database that nobody else writes to."""
+    given = services.model_dump(exclude={"token_secret", "view_port"})
+    redis = f"{services.redis_url.rpartition('/')[0]}/6"
+    own = {"data": data, "keyspace": f"faults_{uuid4().hex[:8]}", "redis_url": redis}
+    return load(None, **{**given, **own, "view_port": free_ports(1)[0]})
+
+
+class FaultyStack(Stack):
+    """Workers that do what is planned for them."""
+
+    def start_worker(self, role: Role, name: str, view_port: int) -> Process:
+        command = [sys.executable, "-m", "tests.faults.worker", "--role", role, "--name", name]
+        return self._start(name, command, {f"{PREFIX}VIEW_PORT": str(view_port), "PYTHONPATH": str(ROOT)})
+
+
+class Stage(Cluster):
+    """The workers, by name; the first of each role is named after it."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, lambda _: None)
+        self.stack: FaultyStack = FaultyStack(settings)
+        self.judged_good = True
+        self._ports: dict[str, int] = {}
+        self._processes: dict[str, Process] = {}
+        self._doomed: set[str] = set()  # those that may end, or stand still
+
+    # -- workers -----------------------------------------------------------------------------------------------------
+
+    def start(self, name: str) -> None:
+        """Start a worker: `groups`, or `groups-2` for another one of the role."""
+        role = next(role for role in ROLES if name.startswith(role))
+        port = self._ports.setdefault(name, free_ports(1)[0])
+        self._processes[name] = self.stack.start_worker(role, name, port)
+        self._doomed.discard(name)
+
+    def set_up(self) -> None:
+        """One worker of each role, ready, with nothing planned."""
+        for name in [name for name in self._processes if name not in ROLES]:
+            self.stop(name)
+        for role in ROLES:
+            plan_in(self.folder(role)).unlink(missing_ok=True)
+            if role not in self._processes:
+                self.start(role)
+        deadline_s = time.monotonic() + _READY_S
+        while not all(self.ready(name) for name in ROLES):
+            self.check()
+            assert time.monotonic() < deadline_s, f"workers are not ready\n{self.last_words()}"
+            time.sleep(_POLL_S)
+
+    def stop(self, name: str, number: signal.Signals = signal.SIGTERM) -> None:
+        """End a worker and wait for it."""
+        process = self._processes[name]
+        self._doomed.add(name)
+        process.signal(number)
+        assert process.ends_within(30), f"{name} does not end\n{self.last_words()}"
+        del self._processes[name]
+
+    def wake(self, name: str) -> None:
+        """Let a frozen worker go on."""
+        self._processes[name].signal(signal.SIGCONT)
+        self._doomed.discard(name)
+
+    def plan(self, name: str, plan: Plan) -> None:
+        """Put down what a worker is to do to itself."""
+        self._doomed.add(name)
+        happened_in(self.folder(name)).unlink(missing_ok=True)
+        plan_in(self.folder(name)).write_bytes(msgspec.json.encode(plan))
+
+    def happened(self, name: str) -> Happened | None:
+        """What a worker did to itself."""
+        place = happened_in(self.folder(name))
+        return msgspec.json.decode(place.read_bytes(), type=Happened) if place.exists() else None
+
+    def died(self, name: str) -> bool:
+        """Whether a worker is gone; then it can be started again."""
+        if self._processes[name].alive:
+            return False
+        del self._processes[name]
+        return True
+
+    def tear_down(self) -> None:
+        """End everything, also what is frozen."""
+        for process in self._processes.values():
+            process.signal(signal.SIGCONT)
+        self.stack.stop()
+
+    # -- what they say -----------------------------------------------------------------------------------------------
+
+    def folder(self, name: str) -> Path:
+        """A worker's own folder."""
+        return self.settings.data / "workers" / name
+
+    def url(self, name: str) -> str:
+        """A worker's views."""
+        return f"http://{self.settings.host}:{self._ports[name]}"
+
+    def ready(self, name: str) -> bool:
+        """Whether all of its lanes serve."""
+        return bool(_ask(f"{self.url(name)}/ready"))
+
+    def health(self, name: str) -> Mapping[str, Any]:
+        """What it says of itself; nothing when it does not answer."""
+        return _ask(f"{self.url(name)}/health") or {"lanes": [], "counts": {"records": 0}}
+
+    def serving(self, name: str) -> int:
+        """How many of its lanes serve."""
+        return sum(lane["state"] == "serving" for lane in self.health(name)["lanes"])
+
+    def check(self) -> None:
+        """Raises a Problem when a worker ended by itself that was not meant to."""
+        for name, process in list(self._processes.items()):
+            if name not in self._doomed and not process.alive:
+                raise Problem(f"{name} ended by itself\n{self.last_words()}")
+
+    def lag(self) -> dict[Any, int] | None:
+        """As of `Cluster`, of all workers there are."""
+        lag = {}
+        for name in list(self._processes):
+            if not self.ready(name):
+                return None
+            lanes = self.health(name)["lanes"]
+            lag[name] = sum(sum(lane["lag"].values()) for lane in lanes if lane["kind"] != "links")
+        return lag
+
+    def log(self, name: str) -> str:
+        """All that a worker said since it was started."""
+        return self.stack.log(name).read_text(errors="replace")
+
+    def last_words(self) -> str:
+        """The end of every worker's log."""
+        return "\n".join(f"--- {name}\n{self.stack.last_words(name)}" for name in self._ports)
+
+    # -- the load ----------------------------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def load(self, seed: int) -> AsyncIterator[Scene]:
+        """Users at work while the block runs; on leaving all comes to rest, and is judged: `scene.report`."""
+        self.judged_good = False
+        await asyncio.to_thread(self.set_up)
+        scene = Scene(self, seed)
+        try:
+            await scene.begin()
+            yield scene
+            await scene.until(scene.was_enough, 60, "there was enough to judge")
+            await scene.come_to_rest()
+        finally:
+            await scene.end()
+        await asyncio.to_thread(scene.check)
+        self.judged_good = True
+
+
+@dataclass
+class Heard:
+    """What the links heard.
+
+    Attributes:
+        newest_ms: partition -> when the newest message that was delivered from there was appended.
+        lives: how often sessions were bound.
+    """
+
+    newest_ms: dict[int, int]
+    lives: int = 0
+
+
+class _Ears(Handler):
+    """Notes what a link hears, and passes it on."""
+
+    def __init__(self, handler: Handler, heard: Heard, partitions: int) -> None:
+        self._handler = handler
+        self._heard = heard
+        self._partitions = partitions
+
+    def on_registered(self, registration: Registration) -> None:
+        self._handler.on_registered(registration)
+
+    def on_void(self) -> None:
+        self._handler.on_void()
+
+    def on_live(self, group: Group, slots: Sequence[int], heads: Sequence[tuple[str, int]]) -> None:
+        self._heard.lives += 1
+        self._handler.on_live(group, slots, heads)
+
+    def on_gone(self, group: Group, slots: Sequence[int]) -> None:
+        self._handler.on_gone(group, slots)
+
+    def on_message(self, group: Group, message: Message, slots: Sequence[int]) -> None:
+        partition = partition_of(key_of(group.app, group.name), self._partitions)
+        self._heard.newest_ms[partition] = max(self._heard.newest_ms.get(partition, 0), message.at)
+        self._handler.on_message(group, message, slots)
+
+    def on_answer(self, slot: int, answer: Answer) -> None:
+        self._handler.on_answer(slot, answer)
+
+
+class Scene:
+    """One load on a stage.
+
+    Attributes:
+        app: the app of its users.
+        groups: their groups.
+        heard: what the links heard.
+        report: the judge's, once all came to rest.
+        whole_world: all there is.
+        world: what is judged of it.
+        planned: the faults, in words.
+        unjudged: well-formed records that were made to fail, which the judge can't know: (topic, partition, offset).
+    """
+
+    def __init__(self, stage: Stage, seed: int) -> None:
+        settings = stage.settings
+        self.app = f"a{uuid4().hex[:8]}"
+        self.heard = Heard({})
+        self.report = Report()
+        self.whole_world: World
+        self.world: World
+        self.planned: list[str] = []
+        self.unjudged: set[tuple[str, int, int]] = set()
+        self._stage = stage
+        self._scenario = two_links(write(seed, _SIZE))
+        self.groups = list(self._scenario.groups)
+        self.partitions = {partition_of(key_of(self.app, group), settings.partitions) for group in self.groups}
+        self.crowd = Crowd(self.app, LINKS[:2], self._link)
+        self._play = Play(self._scenario, stage, self.crowd)
+        self._task: asyncio.Task[None] | None = None
+
+    def _link(self, link: str, handler: Handler) -> SimulatedLink:
+        settings = self._stage.settings
+        return SimulatedLink(link, settings.kafka_bootstrap, _Ears(handler, self.heard, settings.partitions))
+
+    async def begin(self) -> None:
+        """Until users are at work in every partition."""
+        self._task = asyncio.create_task(self._play.perform())
+        await self.until(lambda: self.heard.newest_ms.keys() >= self.partitions, 60, "all partitions are at work")
+
+    async def until(self, so: Callable[[], Any], within_s: float, why: str) -> float:
+        """Wait while the load goes on; gives how many seconds it took."""
+        assert self._task is not None
+        began_s = time.monotonic()
+        while not await asyncio.to_thread(so):
+            if self._task.done():
+                await self._task
+                raise AssertionError(f"the load ended before “{why}”")
+            if time.monotonic() - began_s > within_s:
+                raise AssertionError(f"not within {within_s:.0f} s: {why}\n{self._stage.last_words()}")
+            await asyncio.sleep(_POLL_S)
+        return time.monotonic() - began_s
+
+    async def all_hear(self, since_ms: int, within_s: float = 30.0) -> float:
+        """Until something is delivered from every partition that was appended after a moment."""
+        return await self.until(
+            lambda: all(self.heard.newest_ms[partition] > since_ms for partition in self.partitions),
+            within_s,
+            "all partitions deliver",
+        )
+
+    async def happens(self, name: str, plan: Plan) -> Happened:
+        """Plan a fault and wait for it."""
+        self._stage.plan(name, plan)
+        await self.until(lambda: self._stage.happened(name), 30, f"{name}: {plan}")
+        happened = self._stage.happened(name)
+        assert happened is not None
+        self.planned.append(f"{name}: {happened}")
+        return happened
+
+    def steady_member(self, group: str) -> str:
+        """A member of a group for all of the load."""
+        gone = {
+            user
+            for _, act in self._scenario.actions
+            if isinstance(act, Part) and act.group == group
+            for user in act.users
+        }
+        return next(user for user in self._scenario.groups[group] if user not in gone)
+
+    def was_enough(self) -> bool:
+        """Whether so much was sent, delivered and heard that a fault would have hit something."""
+        counts = self.crowd.counts
+        return counts.accepted > _LEAST_ACCEPTED and counts.delivered > _LEAST_DELIVERED
+
+    async def come_to_rest(self) -> None:
+        """Nobody begins anything any more; wait until everything is answered and stored, and have it judged."""
+        assert self._task is not None
+        self._scenario.actions.clear()  # the play is at one of them: it was the last
+        try:
+            await self._task
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
+        self.whole_world = await read_run(self._stage.settings, planned=self.planned)
+        self.world = without(self.whole_world, self.unjudged) if self.unjudged else self.whole_world
+
+    def check(self) -> None:
+        """Nothing lost, doubled, out of order, misdirected or missed."""
+        self.report = judge(self.world, settled=True)
+        if not self.report.good:
+            raise AssertionError(
+                f"{self.report.rules}\n{self.report.examples}\nplanned: {self.planned}\n{self._stage.last_words()}"
+            )
+
+    async def end(self) -> None:
+        """The links leave."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        await self.crowd.stop()
+
+
+def two_links(scenario: Scenario) -> Scenario:
+    """The scenario without the demo's own faults, on two links."""
+    faults = KillWorker | SilenceLink | RestartLink
+    actions = [(at_ms, _moved(action)) for at_ms, action in scenario.actions if not isinstance(action, faults)]
+    return replace(scenario, first=[_moved(come) for come in scenario.first], actions=actions)
+
+
+def _moved(action: Any) -> Any:
+    """Whoever comes to the third link, comes to the first."""
+    return replace(action, link=LINKS[0]) if isinstance(action, Come) and action.link == LINKS[2] else action
+
+
+def without(world: World, places: set[tuple[str, int, int]]) -> World:
+    """The world without these records, and without their rejects."""
+    topics = {
+        name: [row for row in rows if (name, row.partition, row.offset) not in places]
+        for name, rows in world.topics.items()
+    }
+    name = catalog.REJECTS.name
+    topics[name] = [row for row in topics[name] if place_of(decode(name, row.value)) not in places]
+    return replace(world, topics=topics)
+
+
+def place_of(reject: Reject) -> tuple[str, int, int]:
+    """Which record was rejected."""
+    return reject.topic, reject.partition, reject.offset

@@ -1,0 +1,178 @@
+"""Things break under load, on real services; `linkcast verify`'s judge then finds nothing wrong.
+
+Each test brings its fault about for certain: a worker says what it does to itself just before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from typing import Final
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from msgspec import Raw
+
+from jobs.demo.scenario import TEAM
+from jobs.services import Services
+from tests.faults.pulls import Pulls
+from tests.faults.stage import SESSION_S, Stage, place_of
+from tests.faults.worker import UNBEARABLE, Plan, Step
+from topics import catalog, limits
+from topics.catalog import Topic
+from topics.codec import decode, encode
+from topics.keys import key_of, partition_of
+from topics.messages import Send
+from topics.rejects import Reason
+from topics.wire import ToRequester
+
+AWAY_S: Final = 30.0
+GRACE_S: Final = 6.0
+GIVEN_UP: Final = re.compile("fenced by a newer producer|begins anew after")
+TROUBLE: Final = re.compile("ERROR|CRITICAL|Traceback")
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("groups", "before the send"),
+        ("groups", "before the commit"),
+        ("groups", "after the commit"),  # and before the local store is written
+        ("users", "before the commit"),
+        ("sinks", "before the commit"),  # and after the stores were written
+    ],
+)
+async def test_a_worker_is_killed_in_the_middle_of_a_batch(stage: Stage, name: str, step: Step) -> None:
+    async with stage.load(seed=1) as scene:
+        happened = await scene.happens(name, Plan(name, step, batch=5))
+        assert (happened.plan.step, happened.lane.split("/")[0], happened.records > 0) == (step, name, True)
+        await scene.until(lambda: stage.died(name), 5, f"{name} dies")
+        await asyncio.to_thread(stage.start, name)
+        await scene.until(lambda: stage.ready(name), 40, f"{name} is back")
+        await scene.until(lambda: stage.health(name)["counts"]["records"] > 0, 10, f"{name} goes on")
+        await scene.all_hear(now_ms())
+
+
+async def test_an_owner_frozen_before_its_commit_wakes_up_when_another_has_its_partitions(stage: Stage) -> None:
+    async with stage.load(seed=2) as scene:
+        await asyncio.to_thread(stage.start, "groups-2")
+        await scene.until(lambda: stage.serving("groups") and stage.serving("groups-2"), 40, "both serve")
+        partitions = stage.serving("groups") + stage.serving("groups-2")
+        happened = await scene.happens("groups", Plan("groups", "before the commit", batch=5, freeze=True))
+        assert (happened.plan.freeze, stage.died("groups")) == (True, False)
+        took_s = await scene.all_hear(happened.at_ms, within_s=SESSION_S + GRACE_S)
+        assert took_s > SESSION_S / 2, "the frozen owner's partitions went on without a new owner"
+        assert stage.serving("groups-2") == partitions
+
+        stage.wake("groups")
+        await scene.until(lambda: GIVEN_UP.search(stage.log("groups")), 10, "the old owner finds that it is none")
+        await scene.until(lambda: stage.serving("groups") and stage.ready("groups-2"), 40, "both take part again")
+        await scene.all_hear(now_ms())
+
+
+async def test_another_worker_comes_under_load_and_goes_again(stage: Stage) -> None:
+    async with stage.load(seed=3) as scene:
+        alone = stage.serving("groups")
+        await asyncio.to_thread(stage.start, "groups-2")
+        await scene.until(
+            lambda: stage.serving("groups") + stage.serving("groups-2") == alone and stage.serving("groups-2"),
+            40,
+            "partitions are shared",
+        )
+        await scene.until(lambda: stage.health("groups-2")["counts"].get("messages", 0) > 100, 30, "groups-2 at work")
+        await scene.all_hear(now_ms())
+        scene.planned.append("groups-2 came")
+
+        went_ms = now_ms()
+        await asyncio.to_thread(stage.stop, "groups-2")
+        scene.planned.append("groups-2 went")
+        took_s = await scene.all_hear(went_ms)
+        assert took_s < SESSION_S, "it said that it left, so nobody has to wait for its silence"
+        await scene.until(lambda: stage.serving("groups") == alone, 20, "all partitions are back")
+        assert "groups-2 stopped in order" in stage.log("groups-2")
+        assert not TROUBLE.search(stage.log("groups-2")), stage.log("groups-2")
+
+
+async def test_cassandra_is_away_for_half_a_minute_under_load(services: Services, stage: Stage) -> None:
+    async with stage.load(seed=4) as scene, Pulls(stage, scene.app) as pulls:
+
+        def stored() -> int:
+            count: int = stage.health("sinks")["counts"]["stored"]
+            return count
+
+        def held_up() -> bool:
+            return all("cassandra" in (lane["paused_for"] or "") for lane in stage.health("sinks")["lanes"])
+
+        await asyncio.to_thread(services.stop, "cassandra")
+        scene.planned.append("Cassandra was stopped")
+        back_s = time.monotonic() + AWAY_S
+        await scene.until(held_up, 10, "the sinks worker waits for Cassandra")
+        before, accepted = stored(), scene.crowd.counts.accepted
+        while time.monotonic() < back_s:
+            asked_ms = now_ms()
+            for group in [TEAM, *scene.groups[1:4]]:
+                await pulls.pull(group)
+            await scene.all_hear(asked_ms, 5)
+        assert (held_up(), stored()) == (True, before)
+        accepted = scene.crowd.counts.accepted - accepted
+
+        await asyncio.to_thread(services.start, "cassandra")
+        scene.planned.append("Cassandra was started")
+        await scene.until(lambda: stored() >= before + accepted, 60, "what waited is stored")
+        await pulls.compare()
+    assert accepted > AWAY_S
+    assert pulls.statuses[200] > AWAY_S
+    assert pulls.statuses.keys() <= {200, 503}
+
+
+async def test_bad_records_are_set_aside_and_harm_nothing_else(stage: Stage) -> None:
+    settings = stage.settings
+    async with stage.load(seed=5) as scene:
+        group = scene.groups[1]
+        member = scene.steady_member(group)
+        key = key_of(scene.app, group)
+        right = partition_of(key, settings.partitions)
+        wrong = (right + 1) % settings.partitions
+
+        def send(client_id: str, body: bytes = b'"bad"') -> bytes:
+            asks = ToRequester(f"{scene.app}-{client_id}")
+            return encode(Send(scene.app, group, member, "phone", client_id, now_ms(), Raw(body), reply=asks))
+
+        future = send("future").replace(b'{"t":"send"', b'{"t":"send","v":2')
+        assert future != send("future")
+        handler = send("handler", b'"%s"' % UNBEARABLE)
+        bad: list[tuple[Topic, int, bytes | None, bytes, Reason]] = [
+            (catalog.MESSAGES, right, key, b"\xff\xfe not JSON", "undecodable"),
+            (catalog.MESSAGES, right, key, future, "undecodable"),
+            (catalog.MESSAGES, wrong, key, send("astray"), "wrong_partition"),
+            (catalog.MESSAGES, right, key, send("huge", b'"%s"' % (b"x" * limits.RECORD_BYTES)), "record_too_large"),
+            (catalog.MESSAGES, right, key, handler, "handler_failed"),
+            (catalog.RELATIONS, right, key, b"{}", "undecodable"),
+            (catalog.RESYNC, right, None, b"", "undecodable"),
+            (catalog.SESSIONS, wrong, None, b"[", "undecodable"),
+            (catalog.LINKS, 0, b"L1", b'{"t":"beat"}', "undecodable"),
+        ]
+        wanted: dict[tuple[str, int, int], Reason] = {}
+        async with AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap, max_request_size=2 << 20) as producer:
+            for topic, partition, at_key, value, reason in bad:
+                told = await producer.send_and_wait(topic.name, value, key=at_key, partition=partition)
+                wanted[topic.name, partition, told.offset] = reason
+                if reason == "handler_failed":
+                    scene.unjudged.add((topic.name, partition, told.offset))  # it is well-formed: the judge can't know
+                scene.planned.append(f"{topic.name}/{partition} at {told.offset}: {reason}")
+                await asyncio.sleep(0.1)
+            too_large = send("too-large", b'"%s"' % (b"x" * limits.BODY_BYTES))
+            await producer.send_and_wait(catalog.MESSAGES.name, too_large, key=key, partition=right)
+        await scene.all_hear(now_ms())
+    rejects = [decode(catalog.REJECTS.name, row.value) for row in scene.whole_world.topics[catalog.REJECTS.name]]
+    found = {place_of(reject): reject.reason for reject in rejects}
+    assert {place: found.get(place) for place in wanted} == wanted
+    assert stage.health("groups")["counts"]["poisoned"] > 0
+    assert scene.report.refused["message_too_large"] == 1  # that is no bad record: its sender is told
+    kept = {row.value for row in scene.whole_world.topics[catalog.HISTORY.name]}
+    assert not [row for row in kept if row and (UNBEARABLE in row or b"too-large" in row)]

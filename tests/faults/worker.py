@@ -1,0 +1,186 @@
+"""A worker as `linkcast worker` runs it, that can end or freeze itself at a chosen step of a batch.
+
+Run: python -m tests.faults.worker --role ROLE --name NAME; the plan of a fault is put into its folder while it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, Literal, cast
+
+import msgspec
+import uvloop
+
+from streams.announce import Announced
+from streams.app import ROLES, Role, Worker
+from streams.batches.lane import Applied, Edges, Lane, LaneKind
+from streams.settings import Settings, load
+from tables.batch import Core, MakeCore, Outputs, Record
+from tables.rows import Rows
+from topics import catalog
+
+Step = Literal["before the send", "before the commit", "after the commit"]
+
+#: A record that holds this is one that the core cannot bear.
+UNBEARABLE: Final = b"the handler raises on this"
+
+#: Which batches are counted: those with records of this topic.
+_COUNTED: Final = {
+    "groups": catalog.MESSAGES.name,
+    "users": catalog.SESSIONS.name,
+    "sinks": catalog.HISTORY.name,
+    "links": catalog.LINKS.name,
+}
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A fault to come.
+
+    Attributes:
+        kind: of which lanes.
+        step: where in a batch. Effects on stores outside of Kafka come before all of these steps; the local store is
+            written after them.
+        batch: at which batch that has what the kind is there for, counted from when the plan is put down.
+        freeze: stop the process instead of ending it.
+    """
+
+    kind: str
+    step: Step
+    batch: int
+    freeze: bool = False
+
+
+class Happened(msgspec.Struct, frozen=True):
+    """A fault that was brought about, just before it was.
+
+    Attributes:
+        plan: the plan.
+        pid: whose fault.
+        lane: where.
+        records: how many of the counted records the batch had.
+        at_ms: when.
+    """
+
+    plan: Plan
+    pid: int
+    lane: str
+    records: int
+    at_ms: int
+
+
+def plan_in(folder: Path) -> Path:
+    """Where a worker with this folder looks for its plan."""
+    return folder / "plan.json"
+
+
+def happened_in(folder: Path) -> Path:
+    """Where it says what it brought about."""
+    return folder / "happened.json"
+
+
+class FaultyLane(Lane):
+    """A lane that does what is planned for the process."""
+
+    folder: Path
+    _counted = 0
+
+    def __init__(self, kind: LaneKind, partition: int, edges: Edges) -> None:
+        super().__init__(kind, partition, edges)
+        self._records = 0  # of those counted, in the batch that is being committed
+
+    async def _send(self, applied: Applied) -> dict[tuple[str, int], int]:
+        self._records = sum(record.topic == _COUNTED[self.kind.name] for record in applied.records)
+        self._passes("before the send")
+        return await super()._send(applied)
+
+    async def _end(self) -> None:
+        self._passes("before the commit")
+        await super()._end()
+        self._passes("after the commit")
+
+    def _passes(self, step: Step) -> None:
+        place = plan_in(self.folder)
+        if not self._records or not place.exists():
+            return
+        plan = msgspec.json.decode(place.read_bytes(), type=Plan)
+        if (plan.kind, plan.step) != (self.kind.name, step):
+            return
+        FaultyLane._counted += 1
+        if FaultyLane._counted < plan.batch:
+            return
+        FaultyLane._counted = 0
+        now_ms = self._edges.wall_ms()
+        happened = Happened(plan, os.getpid(), repr(self), self._records, now_ms)
+        place.unlink()
+        _write_whole(happened_in(self.folder), msgspec.json.encode(happened))
+        os.kill(os.getpid(), signal.SIGSTOP if plan.freeze else signal.SIGKILL)
+
+
+class FaultyCore:
+    """A core that raises in the middle of a batch, at a record that it cannot bear. Views see the core below it."""
+
+    def __init__(self, announced: Announced[Core]) -> None:
+        self.core = announced.core
+        self._announced = announced
+        self._raised_at: int | None = None
+
+    @property
+    def applying(self) -> int:
+        return self._announced.applying if self._raised_at is None else self._raised_at
+
+    def apply(self, records: Sequence[Record], now_ms: int) -> Outputs:
+        for place, record in enumerate(records):
+            if UNBEARABLE in record.value and record.poison is None:
+                self._announced.apply(records[:place], now_ms)  # rows are dirty: all of it has to be taken back
+                self._raised_at = place
+                raise ArithmeticError("raised on purpose")
+        return self._announced.apply(records, now_ms)
+
+    def due_ms(self) -> int | None:
+        return self._announced.due_ms()
+
+
+class FaultyWorker(Worker):
+    """A worker of such lanes and cores."""
+
+    def __init__(self, role: Role, settings: Settings, name: str) -> None:
+        super().__init__(role, settings, name, lane_class=FaultyLane)
+        FaultyLane.folder = settings.data / "workers" / name
+
+    def _announced(self, kind: str, make: Callable[[Rows, int, int, int], Core]) -> MakeCore:
+        make_announced = super()._announced(kind, make)
+        return lambda rows, partition: FaultyCore(cast("Announced[Core]", make_announced(rows, partition)))
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Whoever sees the file sees all of it."""
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(content)
+    partial.replace(path)
+
+
+async def main(role: Role, name: str) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with FaultyWorker(role, load(None), name).running() as worker:
+        logging.getLogger(__name__).info("%s runs, views at %s", name, worker.views.url)
+        await worker.wait(stop)
+    logging.getLogger(__name__).info("%s stopped in order", name)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--role", choices=ROLES, required=True)
+    parser.add_argument("--name", required=True)
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for noisy in ("aiokafka", "cassandra", "faust", "mode"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    uvloop.install()
+    asyncio.run(main(given.role, given.name))
