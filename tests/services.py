@@ -18,9 +18,12 @@ from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
+from cassandra.cluster import Cluster
+from redis import Redis
 
 from jobs.services import Services
 from jobs.topics import counts, create
@@ -66,6 +69,25 @@ def settings_in(data: Path, **given: Any) -> Settings:
     """Settings of a small cluster in `data`, on free ports."""
     ports = dict(zip(PORT_SETTINGS, free_ports(len(PORT_SETTINGS)), strict=True))
     return load(None, **({"data": data, "partitions": 4, "links": 8} | ports | given))
+
+
+def own_settings(services: Settings, data: Path) -> Settings:
+    """Settings on these services, with a folder, a keyspace and a Redis database that nobody else writes to."""
+    given = services.model_dump(exclude={"token_secret", "view_port"})
+    redis = f"{services.redis_url.rpartition('/')[0]}/6"
+    own = {"data": data, "keyspace": f"own_{uuid4().hex[:8]}", "redis_url": redis}
+    return load(None, **{**given, **own, "view_port": free_ports(1)[0]})
+
+
+def forget_stored(own: Settings) -> None:
+    """Removes what was stored under such settings."""
+    with Redis.from_url(own.redis_url) as redis:
+        redis.flushdb()
+    cluster = Cluster(list(own.cassandra_contact_points), port=own.cassandra_port)
+    try:
+        cluster.connect().execute(f"DROP KEYSPACE IF EXISTS {own.keyspace}", timeout=30)
+    finally:
+        cluster.shutdown()
 
 
 def free_ports(count: int) -> list[int]:

@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cassandra.cluster import Cluster
-from redis import Redis
 
 from jobs.services import Services
-from tests.faults.stage import Stage, own_settings
-from tests.services import in_thread, recreate_topics
+from tests.faults.stage import Stage
+from tests.services import forget_stored, in_thread, own_settings, recreate_topics
 
 
 class Theatre:
@@ -37,15 +35,8 @@ class Theatre:
         if stage is None:
             return
         stage.tear_down()
-        settings = stage.settings
         self._services.up()
-        with Redis.from_url(settings.redis_url) as redis:
-            redis.flushdb()
-        cluster = Cluster(list(settings.cassandra_contact_points), port=settings.cassandra_port)
-        try:
-            cluster.connect().execute(f"DROP KEYSPACE IF EXISTS {settings.keyspace}", timeout=30)
-        finally:
-            cluster.shutdown()
+        forget_stored(stage.settings)
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ from jobs.verify.report import Report
 from jobs.verify.world import World
 from jobs.verify_command import read_run
 from streams.app import ROLES, Role
-from streams.settings import PREFIX, Settings, load
+from streams.settings import PREFIX, Settings
 from tests.faults.worker import Happened, Plan, happened_in, plan_in
 from tests.services import free_ports
 from topics import catalog
@@ -50,14 +50,6 @@ _LEAST_DELIVERED: Final = 2_000
 _SIZE: Final = Size(
     seconds=150, users=300, groups=20, online=0.5, rate=150, team_rate=10, comings=4, changes=3, signals=3
 )
-
-
-def own_settings(services: Settings, data: Path) -> Settings:
-    """Settings on these services, with a folder, a keyspace and a Redis database that nobody else writes to."""
-    given = services.model_dump(exclude={"token_secret", "view_port"})
-    redis = f"{services.redis_url.rpartition('/')[0]}/6"
-    own = {"data": data, "keyspace": f"faults_{uuid4().hex[:8]}", "redis_url": redis}
-    return load(None, **{**given, **own, "view_port": free_ports(1)[0]})
 
 
 class FaultyStack(Stack):

@@ -1,0 +1,125 @@
+"""All of it: services, three workers, two gateways as processes, and people at their browsers."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.async_api import expect
+
+from jobs.services.process import Process
+from jobs.stack import Stack
+from jobs.verify.judge import judge
+from jobs.verify_command import read_run
+from streams.settings import Settings
+from tests.browser.driver import Tab, browser
+from tests.services import forget_stored, free_ports, own_settings
+
+_READY_S = 60.0
+
+
+@dataclass
+class Whole:
+    """What runs.
+
+    Attributes:
+        settings: where the services are.
+        gateways: where people go.
+        viewer: the worker that answers the gateways' pulls; it owns no group.
+    """
+
+    settings: Settings
+    gateways: tuple[str, str]
+    viewer: Process
+
+
+@pytest.fixture
+def whole(fresh_topics: Settings, tmp_path: Path) -> Iterator[Whole]:
+    settings = own_settings(fresh_topics, tmp_path)
+    stack = Stack(settings)
+    groups, users, first, second = free_ports(4)
+    try:
+        viewer = stack.start_worker("sinks", "sinks", settings.view_port)  # where gateways pull
+        stack.start_worker("groups", "groups", groups)
+        stack.start_worker("users", "users", users)
+        for port in (settings.view_port, groups, users):
+            _await(f"http://{settings.host}:{port}/ready", stack)
+        stack.start_gateway("L1", first, [second])
+        stack.start_gateway("L2", second, [first])
+        gateways = f"http://{settings.host}:{first}", f"http://{settings.host}:{second}"
+        for address in gateways:
+            _await(f"{address}/health", stack)
+        yield Whole(settings, gateways, viewer)
+    finally:
+        for process in stack.running().values():
+            process.signal(signal.SIGCONT)
+        stack.stop()
+        forget_stored(settings)
+
+
+def _await(url: str, stack: Stack) -> None:
+    """Wait until this answers with 200."""
+    deadline_s = time.monotonic() + _READY_S
+    while not _answers(url):
+        words = "\n".join(f"--- {name}\n{stack.last_words(name)}" for name in stack.running())
+        assert time.monotonic() < deadline_s, f"{url} is not there\n{words}"
+        time.sleep(0.1)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2):
+            return True
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+async def test_two_people_on_two_links_make_a_group_chat_lose_a_message_find_it_and_part(whole: Whole) -> None:
+    async with browser() as chromium:
+        ann = await Tab.open(chromium, whole.gateways[0], "ann")
+        bob = await Tab.open(chromium, whole.gateways[1], "bob")
+        assert (await ann.link()).startswith("link L1")
+        assert (await bob.link()).startswith("link L2")
+        for group in ("others", "friends"):
+            await ann.create(group)
+            await bob.join(group)
+
+        await ann.say("hello")
+        await bob.sees(1, "hello", "ann")
+        await bob.say("hello yourself")
+        await ann.sees(2, "hello yourself", "bob")
+
+        whole.viewer.signal(signal.SIGSTOP)  # so that one can see the gap: no pull is answered
+        await bob.drop_next()
+        await ann.say("lost on its way")
+        await ann.sees(3, "lost on its way", "ann")
+        await ann.say("are you there?")
+        await bob.sees(4, "are you there?", "ann")
+        await expect(bob.gaps).to_have_text(["#3 is missing: pulling"])
+        whole.viewer.signal(signal.SIGCONT)
+        await bob.sees(3, "lost on its way", "ann")
+        await expect(bob.gaps).to_have_count(0)
+        await expect(bob.message(3).locator(".tag")).to_have_text("pulled")
+        await expect(bob.pulled).to_have_count(1)
+        assert await bob.seqs() == await ann.seqs() == [1, 2, 3, 4]
+
+        await bob.page.get_by_role("button", name="Leave").click()
+        await expect(bob.page.locator("#group-state")).to_contain_text("left", timeout=30_000)
+        await ann.say("alone at last")
+        await ann.sees(5, "alone at last", "ann")
+        elsewhere = await Tab.open(chromium, whole.gateways[0], "bob")
+        await elsewhere.live("others")
+        await expect(elsewhere.page.locator("button.group")).to_have_count(1)
+        assert await bob.seqs() == [1, 2, 3, 4]
+        assert (ann.errors, bob.errors, elsewhere.errors) == ([], [], [])
+
+    report = await asyncio.to_thread(judge, await read_run(whole.settings), settled=False)
+    assert report.good, report.examples
+    assert (report.accepted, report.registrations) == (5, 2)
