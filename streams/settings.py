@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="address that services, views and gateways listen on")
 
-    partitions: Count = Field(8, description="partitions of a role's topics; fixed at the birth of a cluster")
+    partitions: Count = Field(4, description="partitions of a role's topics; fixed at the birth of a cluster")
     links: Count = Field(32, description="most links at once: partitions of `deliveries`; fixed at birth too")
     replication: Count = Field(1, description="copies of each topic; as many brokers are needed")
     session_timeout_ms: Milliseconds = Field(6_000, description="a worker silent for this long loses its partitions")
