@@ -12,7 +12,7 @@ import uvloop
 
 from jobs.problem import Problem
 from streams.app import Role, run
-from streams.batches.lane import FATAL
+from streams.batches.errors import FATAL
 from streams.settings import Settings
 
 app = typer.Typer(add_completion=False)

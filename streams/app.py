@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, Literal, TypeVar, cast
 
 from streams.announce import Announced
-from streams.batches.lane import Lane, LaneKind, UnavailableError
+from streams.batches.errors import UnavailableError
+from streams.batches.kind import LaneKind
+from streams.batches.lane import Lane
 from streams.batches.role import RoleApp, RoleConfig, running, until
 from streams.groups import core as groups
 from streams.links import core as links

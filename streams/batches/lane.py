@@ -19,28 +19,25 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
-from streams.batches.changelog import PartitionCountError
 from streams.batches.clock import PartitionClock
+from streams.batches.counters import Counters
+from streams.batches.errors import FATAL, CoreBugError, FencedError, LaneDiedError, NotOwnerError, UnavailableError
 from streams.batches.inputs import Batch, Fetched, Inputs
+from streams.batches.kind import Edges, LaneKind
 from streams.batches.producer import FENCED, Producer
-from streams.batches.rejects import RejectShare, RejectShareError
-from streams.batches.store import LocalStore, MemoryStore, State, StoreError, StoreInUseError
-from tables.batch import Core, MakeCore, Outputs, Record
-from tables.rows import LOCAL, Changes, Index, Rows
-from topics.catalog import Topic
+from streams.batches.rejects import RejectShare
+from streams.batches.store import LocalStore, MemoryStore, State, StoreError
+from tables.batch import Core, Outputs, Record
+from tables.rows import LOCAL, Changes, Rows
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-#: Writes a batch's effects to stores outside of Kafka, before its transaction; may wait for them for minutes.
-StoreEffects = Callable[[Outputs, Sequence[Record]], Awaitable[None]]
 
 _START_S: Final = 15.0
 _OFFSETS_S: Final = 15.0
@@ -49,120 +46,6 @@ _CLOSE_S: Final = 3.0
 _FENCED_S: Final = 30.0
 _BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 _NUDGE_S: Final = 1.0
-
-
-class CoreBugError(Exception):
-    """The core raised where it must not: in a tick, or for a record that was already set aside."""
-
-
-class FencedError(Exception):
-    """Another producer took the partition over, and no rebalance said so."""
-
-
-class LaneDiedError(Exception):
-    """A lane's task ended and nobody had asked it to."""
-
-
-class NotOwnerError(Exception):
-    """The group moved on while this lane was opening."""
-
-
-class UnavailableError(Exception):
-    """A view cannot be answered by this worker now."""
-
-
-#: What no retry mends: the worker stops.
-FATAL: Final = (CoreBugError, RejectShareError, FencedError, LaneDiedError, PartitionCountError, StoreInUseError)
-
-
-@dataclass(frozen=True)
-class LaneKind:
-    """What the lanes of a kind have in common.
-
-    Attributes:
-        name: names its transactional ids: `{cluster}-{name}-{partition}`.
-        inputs: its input topics, all with the same partitions; equal append times keep this order.
-        changelog: where its rows are kept; None if it has none.
-        make_core: makes the deciding half of a partition.
-        store_effects: writes to stores outside of Kafka before each transaction, if it has any.
-        index: makes the local rows anew that are not in the changelog, if it has any.
-    """
-
-    name: str
-    inputs: tuple[Topic, ...]
-    changelog: Topic | None
-    make_core: MakeCore
-    store_effects: StoreEffects | None = None
-    index: Index | None = None
-
-
-class Source(Protocol):
-    """What a lane needs of the consumer, for its own partition."""
-
-    @property
-    def generation(self) -> int:
-        """The group's generation that the assignment belongs to."""
-
-    @property
-    def heartbeat_at(self) -> float:
-        """When the last successful heartbeat was sent, by the monotonic clock."""
-
-    async def committed(self, topics: Sequence[str]) -> dict[str, int]:
-        """Where each topic is to be read from."""
-
-    async def start_at(self, offsets: Mapping[str, int], opening: int) -> None:
-        """Seek and fetch from there on."""
-
-    async def stop(self, topics: Sequence[str], opening: int) -> None:
-        """Fetch no longer."""
-
-    def tell(self, topic: str, opening: int) -> None:
-        """There is room for `topic`."""
-
-
-@dataclass(frozen=True)
-class Edges:
-    """Everything a lane touches outside of its own memory.
-
-    Attributes:
-        source: the consumer.
-        make_producer: a new, not yet started producer.
-        open_store: the partition's complete rows.
-        crash: stops the worker with this error.
-        openings: numbers openings, across all lanes of a worker.
-        monotonic: seconds that never go back.
-        wall_ms: the machine's clock, for the age of local rows only.
-        group: the consumer group of the role.
-        session_s: the session time-out.
-    """
-
-    source: Source
-    make_producer: Callable[[], Producer]
-    open_store: Callable[[], Awaitable[LocalStore]] | None
-    crash: Callable[[Exception], None]
-    openings: Callable[[], int]
-    monotonic: Callable[[], float]
-    wall_ms: Callable[[], int]
-    group: str
-    session_s: float
-
-
-@dataclass
-class Counters:
-    """What a lane did since the worker started."""
-
-    records: int = 0
-    batches: int = 0
-    ticks: int = 0
-    rejects: int = 0
-    poisoned: int = 0
-    aborts: int = 0
-    openings: int = 0
-    outputs: Counter[str] = field(default_factory=Counter)
-    transaction_s: deque[float] = field(default_factory=lambda: deque(maxlen=1_000))
-    opening_s: float = 0.0
-    counts: Counter[str] = field(default_factory=Counter)
-    gauges: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

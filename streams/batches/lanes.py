@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from faust.types import TP
 
 from streams.batches.inputs import Fetched
-from streams.batches.lane import Edges, Lane, LaneKind
+from streams.batches.kind import Edges, LaneKind
+from streams.batches.lane import Lane
 
 log = logging.getLogger(__name__)
 

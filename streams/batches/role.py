@@ -22,7 +22,8 @@ from faust.types import TP
 from mode.supervisors import CrashingSupervisor
 
 from streams.batches.changelog import PartitionCountError, Recovery
-from streams.batches.lane import Edges, Lane, LaneKind
+from streams.batches.kind import Edges, LaneKind
+from streams.batches.lane import Lane
 from streams.batches.lanes import Lanes, numbering
 from streams.batches.producer import LaneProducer, Producer
 from streams.batches.transport import BatchConsumer, BatchThread, BatchTransport

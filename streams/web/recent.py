@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 from yarl import URL
 
-from streams.batches.lane import NotOwnerError, UnavailableError
+from streams.batches.errors import NotOwnerError, UnavailableError
 from streams.groups.core import GroupsCore
 from streams.web.guard import CLAIMS
 from streams.web.owners import Directory

@@ -19,7 +19,8 @@ import uvloop
 
 from streams.announce import Announced
 from streams.app import ROLES, Role, Worker
-from streams.batches.lane import Applied, Edges, Lane, LaneKind
+from streams.batches.kind import Edges, LaneKind
+from streams.batches.lane import Applied, Lane
 from streams.settings import Settings, load
 from tables.batch import Core, MakeCore, Outputs, Record
 from tables.rows import Rows

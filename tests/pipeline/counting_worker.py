@@ -20,7 +20,8 @@ from typing import Any, cast
 
 import uvloop
 
-from streams.batches.lane import Applied, Edges, Lane, LaneKind, Source
+from streams.batches.kind import Edges, LaneKind, Source
+from streams.batches.lane import Applied, Lane
 from streams.batches.role import RoleApp, RoleConfig, run_worker
 from tables.rows import Rows
 from tests.pipeline.counting import CountingCore, topic

@@ -15,8 +15,10 @@ from aiokafka.errors import KafkaConnectionError, ProducerFenced
 
 import tables.batch
 from streams.batches import lane as lane_module
+from streams.batches.errors import CoreBugError, FencedError, LaneDiedError, UnavailableError
 from streams.batches.inputs import Fetched
-from streams.batches.lane import CoreBugError, Edges, FencedError, Lane, LaneDiedError, LaneKind, UnavailableError
+from streams.batches.kind import Edges, LaneKind
+from streams.batches.lane import Lane
 from streams.batches.producer import Sends
 from streams.batches.rejects import RejectShareError
 from streams.batches.store import MemoryStore, Origin, State

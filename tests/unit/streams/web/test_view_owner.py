@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from streams.batches.lane import UnavailableError
+from streams.batches.errors import UnavailableError
 from streams.groups.core import GroupsCore
 from streams.web import recent
 from streams.web.guard import Policy, guard

@@ -1,0 +1,33 @@
+"""What can go wrong with a lane, and what of it stops the worker."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from streams.batches.changelog import PartitionCountError
+from streams.batches.rejects import RejectShareError
+from streams.batches.store import StoreInUseError
+
+
+class CoreBugError(Exception):
+    """The core raised where it must not: in a tick, or for a record that was already set aside."""
+
+
+class FencedError(Exception):
+    """Another producer took the partition over, and no rebalance said so."""
+
+
+class LaneDiedError(Exception):
+    """A lane's task ended and nobody had asked it to."""
+
+
+class NotOwnerError(Exception):
+    """The group moved on while this lane was opening."""
+
+
+class UnavailableError(Exception):
+    """A view cannot be answered by this worker now."""
+
+
+#: What no retry mends: the worker stops.
+FATAL: Final = (CoreBugError, RejectShareError, FencedError, LaneDiedError, PartitionCountError, StoreInUseError)
