@@ -11,7 +11,7 @@ from streams.announce import Announced
 from streams.batches.errors import UnavailableError
 from streams.batches.kind import LaneKind
 from streams.batches.lane import Lane
-from streams.batches.role import RoleApp, RoleConfig, running, until
+from streams.batches.role import RoleApp, RoleConfig, broker_answers, running, until
 from streams.groups import core as groups
 from streams.links import core as links
 from streams.settings import Settings
@@ -47,7 +47,7 @@ class Worker:
         self.role = role
         self._lane_class = lane_class
         self._settings = settings
-        self._config = RoleConfig(
+        self.config = RoleConfig(
             cluster=settings.cluster,
             role=role,
             bootstrap=settings.kafka_bootstrap,
@@ -60,17 +60,17 @@ class Worker:
         self._stores = Stores(settings)
         self._effects = StoreEffects(self._stores.table, self._stores.cache)
         read = self._read_groups if role == "groups" else None
-        self.views = ViewServer(settings, self._config.kafka, self._stores, self.state, read)
+        self.views = ViewServer(settings, self.config.kafka, self._stores, self.state, read)
         self._app: RoleApp | None = None
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Worker]:
         """Stores, views, lanes, in this order; stopped in the other, lanes drained."""
-        self._config.folder.mkdir(parents=True, exist_ok=True)
+        self.config.folder.mkdir(parents=True, exist_ok=True)
         async with (
             self._stores,
             self.views,
-            running(RoleApp(self._config, self._kinds(), lane_class=self._lane_class)) as self._app,
+            running(RoleApp(self.config, self._kinds(), lane_class=self._lane_class)) as self._app,
         ):
             yield self
 
@@ -147,6 +147,8 @@ class Worker:
 
 
 async def run(role: Role, settings: Settings, name: str, stop: asyncio.Event) -> None:
-    """Run a worker until `stop` is set or it fails."""
-    async with Worker(role, settings, name).running() as worker:
-        await worker.wait(stop)
+    """Run a worker until `stop` is set or it fails. It may begin before its broker does."""
+    worker = Worker(role, settings, name)
+    if await broker_answers(worker.config, stop):
+        async with worker.running():
+            await worker.wait(stop)
