@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
@@ -21,12 +18,11 @@ from jobs import topics
 from jobs.problem import Problem
 from jobs.services.control import Services
 from jobs.services.service import Name
-from jobs.stack import Stack
+from jobs.stack import Stack, ask
 from streams.app import ROLES
 from streams.settings import Settings
 
 _READY_S: Final = 90.0
-_ASK_S: Final = 2.0
 _EVERY_S: Final = 1.0
 
 app = typer.Typer(add_completion=False)
@@ -108,7 +104,7 @@ def _await_ready(stack: Stack, console: Console, stop: threading.Event, expected
     with console.status("starting") as line:
         while urls and not stop.wait(0.2):
             _check(stack, expected)
-            urls = {name: url for name, url in urls.items() if _ask(url) is None}
+            urls = {name: url for name, url in urls.items() if ask(url) is None}
             line.update(f"waiting for {', '.join(urls)}")
             if time.monotonic() > until:
                 raise Problem(f"{', '.join(urls)} did not get ready.\nLook into {stack.log('*').parent}")
@@ -142,7 +138,7 @@ class Sight:
         lag: dict[str, int] = {}
         paused: set[str] = set()
         for role in ROLES:
-            health = _ask(f"http://{stack.settings.host}:{stack.view_ports[role]}/health") or {}
+            health = ask(f"http://{stack.settings.host}:{stack.view_ports[role]}/health") or {}
             for what, count in health.get("counts", {}).items():
                 counts[what] = counts.get(what, 0) + count
             lanes: list[dict[str, Any]] = health.get("lanes", [])
@@ -164,16 +160,6 @@ class Sight:
             f"[dim]lag {'/'.join(ROLES)}[/] {lag} links {links} sessions {sessions:,}"
         )
         return f"{told}  [yellow]{self.paused}[/]" if self.paused else told
-
-
-def _ask(url: str) -> dict[str, Any] | None:
-    """The JSON that a view answers with 200; None for any other answer or none."""
-    try:
-        with urllib.request.urlopen(url, timeout=_ASK_S) as answer:  # noqa: S310 -- our own views
-            told: dict[str, Any] = json.load(answer)
-            return told
-    except (OSError, urllib.error.URLError, ValueError):
-        return None
 
 
 def _say(console: Console, name: Name, what: str) -> None:

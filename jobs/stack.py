@@ -6,13 +6,16 @@ is named after it and is there again at the next start.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from jobs.problem import Problem
 from jobs.services.process import Process, recorded, spawn
@@ -24,6 +27,7 @@ from streams.web.tokens import Claims, Tokens
 APP: Final = "demo"
 _TOKEN_S: Final = 30 * 24 * 3600.0
 _STOP_S: Final = 25.0
+_ASK_S: Final = 2.0
 _LOG_BYTES: Final = 2_000
 
 
@@ -104,6 +108,16 @@ class Stack:
         if recorded(pid_file) is not None:
             raise Problem(f"{name} runs already on the data folder {self.settings.data}.\nEnd it with: make down")
         return spawn(command, self.log(name), pid_file, {**os.environ, **as_environment(self.settings), **environment})
+
+
+def ask(url: str) -> dict[str, Any] | None:
+    """The JSON that a view answers with 200; None for any other answer or none."""
+    try:
+        with urllib.request.urlopen(url, timeout=_ASK_S) as answer:  # noqa: S310 - our own views
+            told: dict[str, Any] = json.load(answer)
+            return told
+    except (OSError, urllib.error.URLError, ValueError):
+        return None
 
 
 def as_environment(settings: Settings) -> dict[str, str]:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import signal
 import socket
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,12 +15,11 @@ from typing import Any, Final
 from jobs import topics
 from jobs.problem import Problem
 from jobs.services import Services
-from jobs.stack import Stack
+from jobs.stack import Stack, ask
 from streams.app import ROLES, Role
 from streams.settings import Settings, load
 
 _READY_S: Final = 90.0
-_ASK_S: Final = 2.0
 _POLL_S: Final = 0.2
 _KILLED_S: Final = 5.0
 _PORTS: Final = (
@@ -120,7 +116,7 @@ class Cluster:
         lag: dict[Role, int] = {}
         for role in ROLES:
             url = self._url(role)
-            health = _ask(f"{url}/health") if _ask(f"{url}/ready") else None
+            health = ask(f"{url}/health") if ask(f"{url}/ready") else None
             if health is None:
                 return None
             lag[role] = sum(sum(lane["lag"].values()) for lane in health["lanes"] if lane["kind"] != "links")
@@ -134,17 +130,7 @@ class Cluster:
         waiting: set[Role] = set(ROLES)
         while waiting:
             self.check()
-            waiting = {role for role in waiting if not _ask(f"{self._url(role)}/ready")}
+            waiting = {role for role in waiting if not ask(f"{self._url(role)}/ready")}
             if time.monotonic() > until_s:
                 raise Problem(f"{', '.join(sorted(waiting))}: not ready after {_READY_S:.0f} s.")
             time.sleep(_POLL_S)
-
-
-def _ask(url: str) -> dict[str, Any] | None:
-    """What a view answers with 200; None for any other answer or none."""
-    try:
-        with urllib.request.urlopen(url, timeout=_ASK_S) as answer:  # noqa: S310 - our own views
-            told: dict[str, Any] = json.load(answer)
-            return told
-    except (OSError, urllib.error.URLError, ValueError):
-        return None

@@ -21,13 +21,13 @@ import msgspec
 
 from examples.gateway.link import Handler, Registration
 from examples.gateway.wire import Answer, Group, Message
-from jobs.demo.cluster import Cluster, _ask
+from jobs.demo.cluster import Cluster
 from jobs.demo.crowd import Crowd, SimulatedLink
 from jobs.demo.play import Play
 from jobs.demo.scenario import LINKS, Come, KillWorker, Part, RestartLink, Scenario, SilenceLink, Size, write
 from jobs.problem import Problem
 from jobs.services.process import Process
-from jobs.stack import Stack
+from jobs.stack import Stack, ask
 from jobs.verify.judge import judge
 from jobs.verify.report import Report
 from jobs.verify.world import World
@@ -143,11 +143,11 @@ class Stage(Cluster):
 
     def ready(self, name: str) -> bool:
         """Whether all of its lanes serve."""
-        return bool(_ask(f"{self.url(name)}/ready"))
+        return bool(ask(f"{self.url(name)}/ready"))
 
     def health(self, name: str) -> Mapping[str, Any]:
         """What it says of itself; nothing when it does not answer."""
-        return _ask(f"{self.url(name)}/health") or {"lanes": [], "counts": {"records": 0}}
+        return ask(f"{self.url(name)}/health") or {"lanes": [], "counts": {"records": 0}}
 
     def serving(self, name: str) -> int:
         """How many of its lanes serve."""
