@@ -27,6 +27,7 @@ from jobs.demo.crowd import Counts, Crowd, SimulatedLink
 from jobs.demo.play import Play
 from jobs.demo.scenario import LINKS, Scenario, Size, write
 from jobs.problem import Problem
+from jobs.services import Services
 from jobs.verify.judge import judge
 from jobs.verify.report import Report
 from jobs.verify.show import shown
@@ -74,6 +75,7 @@ def demo(
         code = _INTERRUPTED
     finally:
         if code != 1 and data is None:
+            Services(settings).forget()  # with Docker what they kept is not in the folder
             shutil.rmtree(folder)
         else:
             console.print(f"Logs and data are in {folder}: run/*.log, services/*/*.log")
