@@ -1,4 +1,4 @@
-"""Fixtures for all tests, and how hypothesis looks for examples: the same ones each time, red for one is red for all."""
+"""Fixtures for all tests, and how hypothesis looks for examples: the same ones each time, for everyone."""
 
 from __future__ import annotations
 

@@ -131,7 +131,8 @@ async def test_a_page_is_right_or_refused(
     assert (pulled.head, pulled.first) == (head, floor + 1 if head > floor else 0)
     beyond = set(range(floor + 1, head + 1)) - set(seqs)
     after = window.after is not None
-    passed = {seq for seq in beyond if (seq <= (window.after or 0) if after else seq >= (window.before or head + 1))}
+    before = head + 1 if window.before is None else window.before
+    passed = {seq for seq in beyond if (seq <= (window.after or 0) if after else seq >= before)}
     assert pulled.more == bool(beyond - passed)
 
 
