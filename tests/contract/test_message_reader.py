@@ -58,9 +58,8 @@ class Owner:
 
     async def recent(self, partition: int, channel: ChannelId, window: Window, asker: Claims) -> Recent:
         assert (partition, channel, asker) == (0, CHANNEL, ASKER)
-        return Recent(
-            self.head, {seq: self.held[seq] for seq in window.span(self.head) if seq in self.held}, self.floor
-        )
+        span = window.span(self.head, self.floor)
+        return Recent(self.head, {seq: self.held[seq] for seq in span if seq in self.held}, self.floor)
 
 
 @dataclass
