@@ -36,6 +36,8 @@ def worker(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True)
     for noisy in ("aiokafka", "cassandra", "faust", "mode"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # It warns of each send that has to wait for the transaction before; of what fails for good the lane tells.
+    logging.getLogger("aiokafka.producer.sender").setLevel(logging.ERROR)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run(role, settings, name or role))

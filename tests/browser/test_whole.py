@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import time
 import urllib.error
@@ -33,11 +34,13 @@ class Whole:
         settings: where the services are.
         gateways: where people go.
         viewer: the worker that answers the gateways' pulls; it owns no group.
+        stack: all processes.
     """
 
     settings: Settings
     gateways: tuple[str, str]
     viewer: Process
+    stack: Stack
 
 
 @pytest.fixture
@@ -56,7 +59,7 @@ def whole(fresh_topics: Settings, tmp_path: Path) -> Iterator[Whole]:
         gateways = f"http://{settings.host}:{first}", f"http://{settings.host}:{second}"
         for address in gateways:
             _await(f"{address}/health", stack)
-        yield Whole(settings, gateways, viewer)
+        yield Whole(settings, gateways, viewer, stack)
     finally:
         for process in stack.running().values():
             process.signal(signal.SIGCONT)
@@ -125,3 +128,6 @@ async def test_two_people_on_two_links_make_a_group_chat_lose_a_message_find_it_
     report = await asyncio.to_thread(judge, await read_run(whole.settings), settled=False)
     assert report.good, report.examples
     assert (report.accepted, report.registrations) == (5, 2)
+    for name in ("groups", "users", "sinks"):
+        said = whole.stack.log(name).read_text()
+        assert not re.search("ERROR|CRITICAL|retrying", said), said  # nothing was wrong, so nobody is alarmed

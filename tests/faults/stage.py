@@ -331,7 +331,8 @@ class Scene:
         try:
             await self._task
         except ExceptionGroup as group:
-            raise group.exceptions[0] from None
+            told = "\n".join(str(error) for error in group.exceptions)
+            raise AssertionError(f"{told}\nplanned: {self.planned}\n{self._stage.last_words()}") from group
         self.whole_world = await read_run(self._stage.settings, planned=self.planned)
         self.world = without(self.whole_world, self.unjudged) if self.unjudged else self.whole_world
 

@@ -183,5 +183,6 @@ if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for noisy in ("aiokafka", "cassandra", "faust", "mode"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("aiokafka.producer.sender").setLevel(logging.ERROR)
     uvloop.install()
     asyncio.run(main(given.role, given.name))
