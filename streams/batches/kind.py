@@ -75,6 +75,7 @@ class Edges:
         wall_ms: the machine's clock, for the age of local rows only.
         group: the consumer group of the role.
         session_s: the session time-out.
+        gap_s: batches with records begin at least this far apart.
     """
 
     source: Source
@@ -86,3 +87,4 @@ class Edges:
     wall_ms: Callable[[], int]
     group: str
     session_s: float
+    gap_s: float = 0.0

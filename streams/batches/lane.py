@@ -19,6 +19,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
@@ -75,6 +76,7 @@ class _Memory:
     full: set[str] = field(default_factory=set)
     failure: Exception | None = None
     ticked: bool = False
+    began_s: float = -math.inf  # when the newest batch with records was taken
 
 
 class Lane:
@@ -365,9 +367,10 @@ class Lane:
                 commit = None
             self._news.clear()
             due_in_s = self._due_in_s(memory)
-            ready = memory.inputs.ready
-            if ready and (memory.ticked or due_in_s != 0):
+            early_s = self._early_s(memory) if memory.inputs.ready else 0.0
+            if memory.inputs.ready and early_s <= 0 and (memory.ticked or due_in_s != 0):
                 memory.ticked = False
+                memory.began_s = self._edges.monotonic()
                 batch = memory.inputs.take()
                 self._make_room(memory)
                 return batch
@@ -376,12 +379,16 @@ class Lane:
                 return Batch([], {})
             news = asyncio.ensure_future(self._news.wait())
             waits = {news} if commit is None else {news, commit}
-            limit = _NUDGE_S if due_in_s is None else min(due_in_s, _NUDGE_S)
+            limit = min(wait_s for wait_s in (due_in_s, early_s or None, _NUDGE_S) if wait_s is not None)
             done, _ = await asyncio.wait(waits, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
             news.cancel()
-            if not done:
+            if not done and early_s <= 0:
                 memory.full.update(self._topics)  # in case a lot got lost on its way: the next one shows the hole
                 self._make_room(memory)
+
+    def _early_s(self, memory: _Memory) -> float:
+        """How long the next batch still gathers; the first after a pause never does."""
+        return max(0.0, memory.began_s + self._edges.gap_s - self._edges.monotonic())
 
     @staticmethod
     def _due_in_s(memory: _Memory) -> float | None:

@@ -27,6 +27,7 @@ from streams.batches.lane import Lane
 from streams.batches.lanes import Lanes, numbering
 from streams.batches.producer import LaneProducer, Producer
 from streams.batches.transport import BatchConsumer, BatchThread, BatchTransport
+from topics import limits
 
 log = logging.getLogger(__name__)
 
@@ -162,6 +163,7 @@ class RoleApp(faust.App):
             wall_ms=wall_ms,
             group=self.config.group,
             session_s=self.config.session_s,
+            gap_s=limits.BATCH_GAP_MS / 1000,
         )
 
     def _count(self, topic: Any) -> int:

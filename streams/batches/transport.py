@@ -31,7 +31,7 @@ from topics import limits
 T = TypeVar("T")
 
 _LOT_RECORDS: Final = limits.BATCH_RECORDS
-_FETCH_WAIT_MS: Final = 100  # aiokafka has one fetch a broker: a partition that wants more waits for the idle ones'
+_FETCH_WAIT_MS: Final = 20  # aiokafka has one fetch a broker: a partition that wants more waits for the idle ones'
 _PREFETCH_BACKOFF_S: Final = 0.01  # how long a partition with unread records holds up the others' fetch; shipped 0.1
 _METADATA_AGE_MS: Final = 60_000
 

@@ -164,7 +164,11 @@ class World:
         return [value for sends in self.sent for _, value in sends.get(("rejects", 0), ())]
 
 
-def make_lane(world: World, effects: Callable[[Outputs, Sequence[Record]], Awaitable[None]] | None = None) -> Lane:
+def make_lane(
+    world: World,
+    effects: Callable[[Outputs, Sequence[Record]], Awaitable[None]] | None = None,
+    gap_s: float = 0.0,
+) -> Lane:
     edges = Edges(
         source=world,
         make_producer=lambda: Producer(world),
@@ -175,6 +179,7 @@ def make_lane(world: World, effects: Callable[[Outputs, Sequence[Record]], Await
         wall_ms=lambda: 0,
         group="group",
         session_s=6.0,
+        gap_s=gap_s,
     )
     return Lane(LaneKind("kind", (IN,), LOG, lambda rows, _: Core(rows), effects), 0, edges)
 
@@ -252,6 +257,20 @@ async def test_a_core_made_anew_sees_rows_whose_commit_is_under_way() -> None:
         world.gate.set()
         await until(lambda: len(world.sent) == 2)
     assert world.sent[1][("log", 0)] == [(b"count", b"2")]
+
+
+async def test_the_first_batch_goes_at_once_and_the_next_gathers_for_a_while() -> None:
+    world = World()
+    async with serving(world, gap_s=0.02) as lane:
+        feed(world, lane, b"a")
+        await until(lambda: len(world.sent) == 1)
+        feed(world, lane, b"b")
+        feed(world, lane, b"c")
+        await asyncio.sleep(0.05)
+        assert len(world.sent) == 1, "the lane's clock stands still"
+        world.now += 0.02
+        await until(lambda: len(world.sent) == 2)
+    assert world.out == [b"a", b"b", b"c"]
 
 
 @pytest.mark.parametrize("value", [b"hopeless", b"no tick"])
