@@ -35,6 +35,10 @@ COMMANDS: Final[dict[str, str]] = {
 _EXAMPLES: Final = """\
 [bold]Examples[/bold]
 
+[cyan]linkcast run[/cyan]  everything on this machine, with a page to chat on, until Ctrl-C
+
+[cyan]linkcast demo --seconds 30 --seed 7[/cyan]  half a minute of load with faults on the way, judged at its end
+
 [cyan]linkcast services up[/cyan]  start Kafka, Redis and Cassandra here, from jars or with Docker
 
 [cyan]linkcast topics create[/cyan]  create every topic of the pipeline
