@@ -60,14 +60,16 @@ async def test_a_worker_is_killed_in_the_middle_of_a_batch(stage: Stage, name: s
 
 async def test_an_owner_frozen_before_its_commit_wakes_up_when_another_has_its_partitions(stage: Stage) -> None:
     async with stage.load(seed=2) as scene:
+        alone = stage.serving("groups")
         await asyncio.to_thread(stage.start, "groups-2")
-        await scene.until(lambda: stage.serving("groups") and stage.serving("groups-2"), 40, "both serve")
-        partitions = stage.serving("groups") + stage.serving("groups-2")
+        await scene.until(
+            lambda: 0 < stage.serving("groups-2") == alone - stage.serving("groups"), 40, "both serve, all partitions"
+        )
         happened = await scene.happens("groups", Plan("groups", "before the commit", batch=5, freeze=True))
         assert (happened.plan.freeze, stage.died("groups")) == (True, False)
         took_s = await scene.all_hear(happened.at_ms, within_s=SESSION_S + GRACE_S)
         assert took_s > SESSION_S / 2, "the frozen owner's partitions went on without a new owner"
-        assert stage.serving("groups-2") == partitions
+        assert stage.serving("groups-2") == alone
 
         stage.wake("groups")
         await scene.until(lambda: GIVEN_UP.search(stage.log("groups")), 10, "the old owner finds that it is none")
