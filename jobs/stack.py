@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sys
 import urllib.error
 import urllib.request
@@ -19,6 +18,7 @@ from typing import Any, Final
 
 from jobs.problem import Problem
 from jobs.services.process import Process, recorded, spawn
+from jobs.services.service import refuse_taken_port
 from streams.app import ROLES, Role
 from streams.settings import PREFIX, Settings
 from streams.web.tokens import Claims, Tokens
@@ -83,19 +83,10 @@ class Stack:
 
     def refuse_taken_ports(self) -> None:
         """Raises a Problem when something listens where views or gateways are to."""
-        wanted = {**dict.fromkeys(self.view_ports.values(), "view_port")}
-        wanted |= dict.fromkeys(self.settings.gateway_ports, "gateway_ports")
-        for port, setting in wanted.items():
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind((self.settings.host, port))
-                except OSError as error:
-                    raise Problem(
-                        f"{self.settings.host}:{port} is in use ({error.strerror}).\n"
-                        f"Stop what uses it, or choose others: {setting} = … in linkcast.toml, "
-                        f"or {PREFIX}{setting.upper()}=… in the environment."
-                    ) from None
+        for role, port in self.view_ports.items():
+            refuse_taken_port(f"the {role} worker's view", self.settings.host, port, "view_port")
+        for port in self.settings.gateway_ports:
+            refuse_taken_port("a gateway", self.settings.host, port, "gateway_ports")
 
     def last_words(self, name: str) -> str:
         """The end of what a process printed."""

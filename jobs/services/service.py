@@ -57,17 +57,7 @@ class Service(ABC):
     def refuse_taken_ports(self, settings: Sequence[str]) -> None:
         """Raises a Problem when somebody else listens on a port that one of `settings` names."""
         for setting in settings:
-            port = self.port_of(setting)
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # an ended connection does not count
-                try:
-                    probe.bind((self.settings.host, port))
-                except OSError as error:
-                    raise Problem(
-                        f"{self.name} cannot listen on {self.settings.host}:{port}: {error.strerror}.\n"
-                        f"Stop what uses it, or choose another port: {setting} = … in linkcast.toml, "
-                        f"or LINKCAST_{setting.upper()}=… in the environment."
-                    ) from None
+            refuse_taken_port(self.name, self.settings.host, self.port_of(setting), setting)
 
     def exchange(self, request: bytes, answer_bytes: int) -> bytes:
         """Sends a few bytes to its clients' port and gives the first of the answer; empty when it is not there."""
@@ -77,3 +67,17 @@ class Service(ABC):
                 return connection.recv(answer_bytes, socket.MSG_WAITALL)
         except OSError:
             return b""
+
+
+def refuse_taken_port(who: str, host: str, port: int, setting: str) -> None:
+    """Raises a Problem when somebody else listens on `port`, which `setting` names."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # an ended connection does not count
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise Problem(
+                f"{who} cannot listen on {host}:{port}: {error.strerror}.\n"
+                f"Stop what uses it, or choose another port: {setting} = … in linkcast.toml, "
+                f"or LINKCAST_{setting.upper()}=… in the environment."
+            ) from None
