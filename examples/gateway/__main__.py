@@ -11,7 +11,7 @@ from typing import Final
 from aiohttp import web
 
 from examples.gateway.server import Gateway
-from examples.gateway.views import Views
+from linkcast_gateway import Views
 
 _TOKEN: Final = "LINKCAST_GATEWAY_TOKEN"  # noqa: S105 - the variable's name
 

@@ -22,10 +22,21 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 from yarl import URL
 
-from examples.gateway import wire
-from examples.gateway.link import BODY_BYTES, Handler, Link, NotRegisteredError, Registration, Session
-from examples.gateway.views import PullError, Views, page
-from examples.gateway.wire import Answer, Group, Head, Message, Signal
+from linkcast_gateway import (
+    BODY_BYTES,
+    Answer,
+    Group,
+    Handler,
+    Head,
+    Link,
+    Message,
+    NotRegisteredError,
+    PullError,
+    Registration,
+    Session,
+    Signal,
+    Views,
+)
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +55,7 @@ _QUEUE_BYTES: Final = 1 << 20
 _HELLO_S: Final = 10
 _CLOSE_S: Final = 5.0
 _PING_S: Final = 20
+_json: Final = msgspec.json.Encoder().encode
 _FRAME_BYTES: Final = BODY_BYTES + 4_096
 _POLICY: Final = "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; frame-ancestors 'none'"
 
@@ -167,14 +179,14 @@ class Gateway(Handler):
 
     def on_live(self, group: Group, slots: Sequence[int], heads: Sequence[tuple[str, int]]) -> None:
         """Tell the pages that they hear the group now, and how far it is."""
-        frame = wire.encode({"t": "live", "group": group.name, "heads": dict(heads)})
+        frame = _json({"t": "live", "group": group.name, "heads": dict(heads)})
         for connection in self._of(slots):
             connection.groups.add(group.name)
             connection.push(frame)
 
     def on_gone(self, group: Group, slots: Sequence[int]) -> None:
         """Tell the pages that they left the group."""
-        frame = wire.encode({"t": "gone", "group": group.name})
+        frame = _json({"t": "gone", "group": group.name})
         for connection in self._of(slots):
             connection.groups.discard(group.name)
             connection.push(frame)
@@ -183,7 +195,7 @@ class Gateway(Handler):
         """Tell the pages that they may be missing something until `live` comes again."""
         del source
         for group, slots in bindings.items():
-            frame = wire.encode({"t": "waiting", "group": group.name})
+            frame = _json({"t": "waiting", "group": group.name})
             for connection in self._of(slots):
                 connection.groups.discard(group.name)
                 connection.push(frame)
@@ -191,20 +203,20 @@ class Gateway(Handler):
     def on_message(self, group: Group, message: Message, slots: Sequence[int]) -> None:
         """One frame, made once, to each page."""
         del group
-        self._push(wire.encode(page(message)), slots)
+        self._push(_json(page(message)), slots)
 
     def on_signal(self, group: Group, signal: Signal, slots: Sequence[int]) -> None:
         """One frame, made once, to each page."""
         told = {"t": "signal", "group": group.name, "sender": signal.sender, "kind": signal.kind, "body": signal.body}
-        self._push(wire.encode(told), slots)
+        self._push(_json(told), slots)
 
     def on_head(self, group: Group, head: Head, slots: Sequence[int]) -> None:
         """Whoever lacks the newest message learns of it now."""
-        self._push(wire.encode({"t": "head", "group": group.name, "seq": head.seq}), slots)
+        self._push(_json({"t": "head", "group": group.name, "seq": head.seq}), slots)
 
     def on_answer(self, slot: int, answer: Answer) -> None:
         """An answer to the page that asked."""
-        self._push(wire.encode(answer), (slot,))
+        self._push(_json(answer), (slot,))
 
     def _of(self, slots: Sequence[int]) -> list[Connection]:
         """The connections of these slots; those that are closed already have none."""
@@ -279,14 +291,14 @@ class Gateway(Handler):
             "now": time.time_ns() // 1_000_000,
             "body_bytes": BODY_BYTES,
         }
-        connection.push(wire.encode(welcome))
+        connection.push(_json(welcome))
         with contextlib.suppress(NotRegisteredError):  # the socket is being closed as void
             await self.link.up(connection.session)
             async for message in socket:
                 try:
                     await self._command(connection, _frame(message))
                 except CommandError as error:
-                    connection.push(wire.encode({"t": "error", "text": str(error)}))
+                    connection.push(_json({"t": "error", "text": str(error)}))
 
     async def _command(self, connection: Connection, frame: dict[str, Any]) -> None:
         session, group, request = connection.session, _id(frame, "group"), frame.get("request")
@@ -314,18 +326,34 @@ class Gateway(Handler):
             if frame.get(bound) is not None:
                 pull[bound] = _number(frame, bound)
         if group not in connection.groups:
-            connection.push(wire.encode({**pull, "error": "not_live"}))
+            connection.push(_json({**pull, "error": "not_live"}))
             return
         limit = _number(frame, "limit")
         try:
             found = await self._views.messages(self._app, group, "main", pull["after"], pull["before"], limit)
         except PullError as error:
-            connection.push(wire.encode({**pull, "error": str(error)}))
+            connection.push(_json({**pull, "error": str(error)}))
         else:
             self._push_pulled(connection, pull, found)
 
     def _push_pulled(self, connection: Connection, pull: dict[str, Any], found: Sequence[Message]) -> None:
-        connection.push(wire.encode({**pull, "messages": [page(message) for message in found]}))
+        connection.push(_json({**pull, "messages": [page(message) for message in found]}))
+
+
+def page(message: Message) -> dict[str, Any]:
+    """A message as pages get it, pushed or pulled."""
+    return {
+        "t": "message",
+        "group": message.group,
+        "seq": message.seq,
+        "prev": message.prev,
+        "at": message.at,
+        "sender": message.sender,
+        "device": message.device,
+        "client_id": message.client_id,
+        "kind": message.kind,
+        "body": message.body,
+    }
 
 
 def _nothing() -> None:

@@ -83,7 +83,7 @@ def demo(
 
 
 def _run(settings: Settings, scenario: Scenario, console: Console) -> Report:
-    logging.getLogger("examples.gateway").setLevel(logging.ERROR)  # what they would warn of is what is shown here
+    logging.getLogger("linkcast_gateway").setLevel(logging.ERROR)  # what they would warn of is what is shown here
     with Cluster(settings, lambda what: console.print(f"[dim]{what}[/]")).running() as cluster:
         app_id = f"demo{int(time.time())}"  # a folder may hold earlier runs
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

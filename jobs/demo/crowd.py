@@ -12,9 +12,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from examples.gateway.link import Handler, Link, NotRegisteredError, Registration, Session
-from examples.gateway.wire import Accepted, Answer, Group, Message, Refused
 from jobs.demo.scenario import TEAM, Beckon, Come, Go, Join, Part, Say, SayAgain
+from linkcast_gateway import (
+    Accepted,
+    Answer,
+    Group,
+    Handler,
+    Link,
+    Message,
+    NotRegisteredError,
+    Refused,
+    Registration,
+    Session,
+)
 
 AGAIN_S: Final = 4.0
 _ADMIN: Final = "admin"

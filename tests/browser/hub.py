@@ -11,10 +11,21 @@ from typing import Any
 from aiohttp.test_utils import TestServer
 from msgspec import Raw
 
-from examples.gateway.link import Handler, NotRegisteredError, Registration, Session
 from examples.gateway.server import Gateway
-from examples.gateway.views import PullError, Views
-from examples.gateway.wire import Accepted, Applied, Group, Head, Message, Refused
+from linkcast_gateway import (
+    Accepted,
+    Applied,
+    Group,
+    Handler,
+    Head,
+    Message,
+    NotRegisteredError,
+    PullError,
+    Refused,
+    Registration,
+    Session,
+    Views,
+)
 
 
 @dataclass
@@ -68,7 +79,7 @@ class Hub:
 
 
 class HubLink:
-    """A link without Kafka. Has what `examples.gateway.link.Link` has."""
+    """A link without Kafka. Has what `linkcast_gateway.Link` has."""
 
     def __init__(self, hub: Hub, name: str, handler: Handler) -> None:
         self.id = name

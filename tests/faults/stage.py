@@ -19,8 +19,6 @@ from uuid import uuid4
 
 import msgspec
 
-from examples.gateway.link import Handler, Registration
-from examples.gateway.wire import Answer, Group, Message
 from jobs.demo.cluster import Cluster
 from jobs.demo.crowd import Crowd, SimulatedLink
 from jobs.demo.play import Play
@@ -32,6 +30,7 @@ from jobs.verify.judge import judge
 from jobs.verify.report import Report
 from jobs.verify.world import World
 from jobs.verify_command import read_run
+from linkcast_gateway import Answer, Group, Handler, Message, Registration
 from streams.app import ROLES, Role
 from streams.settings import PREFIX, Settings
 from tests.faults.worker import Happened, Plan, happened_in, plan_in

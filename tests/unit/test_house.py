@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-OURS = {"topics", "tables", "streams", "jobs", "examples", "tests"}
+OURS = {"topics", "tables", "streams", "jobs", "examples", "linkcast_gateway", "tests"}
 
 
 def imports_of(folder: Path) -> set[str]:

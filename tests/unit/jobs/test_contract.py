@@ -11,11 +11,11 @@ import pytest
 from aiokafka.partitioner import murmur2 as murmur2_of_aiokafka
 from typer.testing import CliRunner
 
-from examples.gateway import wire
-from examples.gateway.state import Answered, Closed, Deliver, Forgotten, Gone, LinkState, Live, Resync
 from jobs import contract, contract_example
 from jobs.contract_example import PARTITIONS, Line
 from jobs.problem import Problem
+from linkcast_gateway import wire
+from linkcast_gateway.state import Answered, Closed, Deliver, Forgotten, Gone, LinkState, Live, Resync
 from topics import catalog
 from topics.codec import decode
 from topics.keys import murmur2

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from examples.gateway.link import Handler, NotRegisteredError, Registration, Session
-from examples.gateway.wire import Accepted, Applied, Group, Refused
 from jobs.demo.command import _Screen
 from jobs.demo.crowd import AGAIN_S, Crowd, SimulatedLink
 from jobs.demo.play import Play
 from jobs.demo.scenario import LINKS, TEAM, Come, Go, Join, Say, SayAgain, Size, write
+from linkcast_gateway import Accepted, Applied, Group, Handler, NotRegisteredError, Refused, Registration, Session
 
 HERE, THERE, AWAY = LINKS
 

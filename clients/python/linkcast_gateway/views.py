@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
-from examples.gateway.wire import Message
+from linkcast_gateway.wire import Message
 
 _TIMEOUT: Final = ClientTimeout(total=10)
 _MOST: Final = 200
@@ -68,22 +68,6 @@ class Views:
             return sorted(msgspec.json.decode(body, type=_Page).messages, key=lambda message: message.seq)
         except msgspec.DecodeError:
             raise PullError("not_understood") from None
-
-
-def page(message: Message) -> dict[str, Any]:
-    """A message as pages get it, pushed or pulled."""
-    return {
-        "t": "message",
-        "group": message.group,
-        "seq": message.seq,
-        "prev": message.prev,
-        "at": message.at,
-        "sender": message.sender,
-        "device": message.device,
-        "client_id": message.client_id,
-        "kind": message.kind,
-        "body": message.body,
-    }
 
 
 def _code(body: bytes) -> str | None:

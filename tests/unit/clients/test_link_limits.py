@@ -1,11 +1,11 @@
-"""The example gateway imports nothing of the pipeline: these say when its copy of the contract is stale."""
+"""The client library imports nothing of the pipeline: these say when its copy of the contract is stale."""
 
 from __future__ import annotations
 
 import msgspec
 import pytest
 
-from examples.gateway import link, wire
+from linkcast_gateway import link, wire
 from topics import limits
 from topics.answers import Accepted, AnswerLot, Applied, Refused, Registered
 from topics.deliveries import Bound, DeliveryLot, Head, SignalOut, Unbound

@@ -22,9 +22,9 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.partitioner import murmur2
 from msgspec import Raw
 
-from examples.gateway import wire
-from examples.gateway.state import Answered, Closed, Deliver, Event, Forgotten, Gone, LinkState, Live, Resync
-from examples.gateway.wire import Answer, Group, Head, Message, Signal
+from linkcast_gateway import wire
+from linkcast_gateway.state import Answered, Closed, Deliver, Event, Forgotten, Gone, LinkState, Live, Resync
+from linkcast_gateway.wire import Answer, Group, Head, Message, Signal
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""The example gateway's link on a real broker, with a pipeline that is played by the test."""
+"""The client library's link on a real broker, with a pipeline that is played by the test."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord
 
-from examples.gateway.link import Handler, Link, NotRegisteredError, Registration
-from examples.gateway.wire import Answer, Group, Message
+from linkcast_gateway import Answer, Group, Handler, Link, Message, NotRegisteredError, Registration
 from streams.settings import Settings
 from topics.keys import partition_of
 

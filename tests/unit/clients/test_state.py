@@ -1,4 +1,4 @@
-"""The state machine of the example gateway's link, against sources that know the truth about what they wrote."""
+"""The state machine of the client library's link, against sources that know the truth about what they wrote."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from examples.gateway import wire
-from examples.gateway.state import (
+from linkcast_gateway import wire
+from linkcast_gateway.state import (
     RESYNC_AGAIN_MS,
     RESYNC_PAUSE_MS,
     Answered,
@@ -24,7 +24,7 @@ from examples.gateway.state import (
     Live,
     Resync,
 )
-from examples.gateway.wire import Group
+from linkcast_gateway.wire import Group
 
 LINK, EPOCH = "L1", 7
 A, B = Group("app", "a"), Group("app", "b")

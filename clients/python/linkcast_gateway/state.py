@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from examples.gateway.wire import (
+from linkcast_gateway.wire import (
     Accepted,
     Answer,
     Applied,
