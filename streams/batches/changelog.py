@@ -12,6 +12,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +35,15 @@ class PartitionCountError(Exception):
     """A topic has another number of partitions than the cluster was born with."""
 
 
+@dataclass(slots=True)
+class Progress:
+    """How far a changelog is read, by position."""
+
+    position: int
+    begin: int
+    end: int
+
+
 class Recovery:
     """Opens local copies and brings them up to date."""
 
@@ -48,6 +58,7 @@ class Recovery:
         self._kafka = kafka
         self._folder = folder
         self._wall_ms = wall_ms
+        self.progress: dict[tuple[str, int], Progress] = {}  #: of what is being read now, by topic and partition
 
     async def open(self, topic: str, partition: int, partitions: int, index: Index | None = None) -> LocalStore:
         """The complete rows of a partition, with those that `index` makes of them.
@@ -68,6 +79,7 @@ class Recovery:
         try:
             return await self._open(reader, TopicPartition(topic, partition), partitions, index)
         finally:
+            self.progress.pop((topic, partition), None)
             await reader.stop()
 
     async def _open(
@@ -104,9 +116,11 @@ class Recovery:
         reader.seek(tp, state.offset)
         began = told = moved = time.monotonic()
         rows, clock_ms, position = 0, state.clock_ms, state.offset
+        progress = self.progress[tp.topic, tp.partition] = Progress(position, position, end)
         while position < end:
             fetched = (await reader.getmany(tp, timeout_ms=_POLL_MS, max_records=_CHUNK)).get(tp, [])
             before, position = position, await reader.position(tp)
+            progress.position = position
             now = time.monotonic()
             if position == before and now - moved > _STUCK_S:
                 raise TimeoutError(f"{tp.topic}/{tp.partition} stands at {position} of {end}")

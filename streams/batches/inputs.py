@@ -133,6 +133,10 @@ class Inputs:
         """Offsets between what was taken and the end, by topic."""
         return {one.topic: self._behind(one) for one in self._inputs.values()}
 
+    def oldest_ms(self) -> int | None:
+        """When the oldest buffered record was appended; None if nothing is buffered."""
+        return min((one.queue[0].timestamp for one in self._inputs.values() if one.queue), default=None)
+
     @staticmethod
     def _behind(one: _Input) -> int:
         taken = one.queue[0].offset if one.queue else one.position

@@ -22,12 +22,13 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Final, TypeVar
 
 import msgspec
 
 from streams.batches.clock import PartitionClock
-from streams.batches.counters import Counters
+from streams.batches.counters import Counters, abort_reason
 from streams.batches.errors import FATAL, CoreBugError, FencedError, LaneDiedError, NotOwnerError, UnavailableError
 from streams.batches.inputs import Batch, Fetched, Inputs
 from streams.batches.kind import Edges, LaneKind
@@ -88,6 +89,7 @@ class Lane:
         self.counters = Counters()
         self.state = "closed"
         self.paused_for: str | None = None
+        self.opening_since = -math.inf  #: when it ceased to serve, or was assigned; by the monotonic clock
         self._edges = edges
         self._topics = tuple(topic.name for topic in kind.inputs)
         self._producer: Producer | None = None
@@ -117,6 +119,7 @@ class Lane:
         self._generation = generation
         self._closing.clear()
         self._failures = 0
+        self.opening_since = self._edges.monotonic()
         self._task = asyncio.create_task(self._run(), name=f"lane {self}")
         self._task.add_done_callback(self._ended)
 
@@ -140,6 +143,8 @@ class Lane:
         memory = self._memory
         if memory is None or fetched.opening != memory.opening:
             return
+        if memory.inputs.idle and not memory.pending:
+            self.counters.progressed_at = self._edges.monotonic()
         try:
             memory.inputs.offer(topic, fetched)
         except Exception as error:  # noqa: BLE001 - it is the lane's to handle, not Faust's
@@ -186,11 +191,18 @@ class Lane:
         """Offsets not yet applied, by topic."""
         return {} if self._memory is None else self._memory.inputs.lag()
 
-    def age_ms(self) -> int | None:
-        """How far the partition's clock stands behind the machine's; None when it has none yet."""
-        if self._memory is None:
+    def oldest_ms(self) -> int | None:
+        """When the oldest record here was appended that is not committed yet; None if there is none."""
+        memory = self._memory
+        if memory is None:
             return None
-        return self._edges.wall_ms() - self._memory.clock.now_ms(idle=self._memory.inputs.idle)
+        applied = [batch.records[0].at_ms for batch in memory.pending if batch.records]
+        return min(applied, default=None) if applied else memory.inputs.oldest_ms()
+
+    @property
+    def heartbeat_at(self) -> float:
+        """When the group last answered, by the monotonic clock."""
+        return self._edges.source.heartbeat_at
 
     # -- opening -----------------------------------------------------------------------------------------------------
 
@@ -200,6 +212,7 @@ class Lane:
             try:
                 await self._open()
                 self.counters.opening_s = self._edges.monotonic() - began
+                self.counters.openings_s.add(self.counters.opening_s)
                 await self._serve()
             except asyncio.CancelledError:
                 raise
@@ -207,10 +220,12 @@ class Lane:
                 self._stop_worker(error)
                 return
             except FENCED as error:
+                self.counters.abort_reasons[abort_reason(error)] += 1
                 await self._fenced(error)
                 return
             except Exception as error:
                 self.counters.aborts += 1
+                self.counters.abort_reasons[abort_reason(error)] += 1
                 self.paused_for = f"{type(error).__name__}: {error}"
                 log.warning("%r: begins anew after %s", self, self.paused_for, exc_info=not isinstance(error, OSError))
             finally:
@@ -226,7 +241,9 @@ class Lane:
         async with asyncio.timeout(_START_S):
             await self._producer.start()
         self._check_generation()
+        began = perf_counter()
         store: LocalStore = MemoryStore() if edges.open_store is None else await edges.open_store()
+        self.counters.recoveries.add(perf_counter() - began)
         try:
             self._check_generation()
             async with asyncio.timeout(_OFFSETS_S):
@@ -243,6 +260,7 @@ class Lane:
         await edges.source.start_at(offsets, memory.opening)
         self._check_generation()
         self.counters.openings += 1
+        self.counters.progressed_at = edges.monotonic()
         self.state = "serving"
         self.paused_for = None
         self._serving.set()
@@ -294,6 +312,8 @@ class Lane:
     async def _forget(self) -> None:
         """Drop all memory of the partition; what was applied and not committed never happened."""
         self.state = "closed"
+        if self._serving.is_set():
+            self.opening_since = self._edges.monotonic()
         self._serving.clear()
         memory, self._memory = self._memory, None
         producer, self._producer = self._producer, None
@@ -413,6 +433,7 @@ class Lane:
         records = batch.records
         now_ms = memory.clock.applied(max((record.at_ms for record in records), default=0))
         poisoned = 0
+        began = perf_counter()
         while True:
             try:
                 outputs = memory.core.apply(records, now_ms)
@@ -430,6 +451,7 @@ class Lane:
         self._rejects.check(len(records), outputs.rejected)
         settled = asyncio.get_running_loop().create_future()
         applied = Applied(records, batch.offsets, outputs, memory.rows.take(), now_ms, settled)
+        self.counters.steps["apply"].add(perf_counter() - began)
         memory.pending.append(applied)
         memory.newest = settled
         return applied
@@ -450,22 +472,32 @@ class Lane:
 
     async def _commit(self, memory: _Memory, applied: Applied) -> None:
         """1. effects on other stores 2. one transaction 3. the local rows 4. whoever waited for it."""
+        steps = self.counters.steps
         if self.kind.store_effects is not None and (applied.records or applied.outputs.records):
             self.paused_for = "store effects"
+            began = perf_counter()
             await self.kind.store_effects(applied.outputs, applied.records)
+            steps["effects"].add(perf_counter() - began)
             self.paused_for = None
         if applied.offsets or applied.changes or applied.outputs.records:
-            began = self._edges.monotonic()
+            began = perf_counter()
             self._check_generation()
             async with asyncio.timeout(_TRANSACTION_S):
                 ends = await self._send(applied)
+                sent = perf_counter()
                 await self._end()
-            self.counters.transaction_s.append(self._edges.monotonic() - began)
+            committed = perf_counter()
             self._keep(memory, applied, ends)
+            steps["send"].add(sent - began)
+            steps["commit"].add(committed - sent)
+            steps["keep"].add(perf_counter() - committed)
+            self.counters.transactions.add(committed - began)
+            self.counters.transaction_s.append(committed - began)
         memory.rows.settled()
         memory.pending.remove(applied)
         applied.settled.set_result(True)
         self._failures = 0
+        self.counters.progressed_at = self._edges.monotonic()
         self._count(applied)
 
     async def _send(self, applied: Applied) -> dict[tuple[str, int], int]:
@@ -506,6 +538,8 @@ class Lane:
         counters = self.counters
         counters.records += len(applied.records)
         counters.batches += bool(applied.records)
+        if applied.records:
+            counters.batch_sizes.add(len(applied.records))
         counters.ticks += not applied.records
         counters.rejects += applied.outputs.rejected
         counters.counts.update(applied.outputs.counts)
@@ -513,3 +547,4 @@ class Lane:
         self._rejects.add(len(applied.records), applied.outputs.rejected)
         for (topic, _), records in applied.outputs.records.items():
             counters.outputs[topic] += len(records)
+            counters.bytes[topic] += sum(len(value) for _, value in records)

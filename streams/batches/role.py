@@ -101,7 +101,7 @@ class RoleApp(faust.App):
         self.failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self.rebalance_s = 0.0
         self._rebalance_began: float | None = None
-        self._recovery = Recovery(config.kafka, config.folder, wall_ms)
+        self.recovery = Recovery(config.kafka, config.folder, wall_ms)
         self._openings = numbering()
         super().__init__(
             config.group,
@@ -151,7 +151,7 @@ class RoleApp(faust.App):
             changelog, count, index = kind.changelog.name, self._count(kind.changelog), kind.index
 
             async def open_store() -> Any:
-                return await self._recovery.open(changelog, partition, count, index)
+                return await self.recovery.open(changelog, partition, count, index)
 
         return Edges(
             source=_Source(self, partition),
