@@ -1,7 +1,7 @@
 """`linkcast contract`: writes the parts of `docs/contract` that follow from the code, or says that they are stale.
 
 The README there is written by hand but for what stands between `<!-- generated: name -->` and `<!-- end -->`; the JSON
-Schemas are generated whole. Nothing else in that folder is touched.
+Schemas and the AsyncAPI document are generated whole. Nothing else in that folder is touched.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import msgspec
 import typer
 
-from jobs import contract_example
+from jobs import contract_asyncapi, contract_example
+from jobs.generated import settle, table
 from jobs.problem import Problem
 from streams.web import problems
 from topics import answers, catalog, limits, rejects
@@ -51,31 +52,24 @@ app = typer.Typer(add_completion=False)
 def contract(
     check: Annotated[bool, typer.Option("--check", help="Change nothing; fail when a file is stale.")] = False,
 ) -> None:
-    """Write the generated parts of docs/contract: schemas, tables, hashes, the worked example.
+    """Write the generated parts of docs/contract: schemas, AsyncAPI, tables, hashes, the worked example.
 
     Run it after a change of a record, a code or a limit, and commit what it wrote with the change.
     """
     if not FOLDER.is_dir():
         raise Problem("docs/contract is not here: this command is for a checkout of the repository")
-    wanted = generated()
-    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
-    extra = set((FOLDER / "schemas").glob("*.json")) - set(wanted)
-    names = ", ".join(sorted(str(path.relative_to(FOLDER)) for path in (*stale, *extra)))
-    if check and names:
-        raise Problem(f"Stale in docs/contract: {names}. Write them anew: linkcast contract")
-    for path in stale:
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(wanted[path])
-    for path in extra:
-        path.unlink()
-    typer.echo(f"docs/contract: {names or 'nothing'} {'was stale' if names else 'to do'}")
+    found = (*(FOLDER / "schemas").glob("*.json"), FOLDER / "asyncapi.json")
+    typer.echo(settle(FOLDER, generated(), found, "linkcast contract", check=check))
 
 
 def generated() -> dict[Path, str]:
     """Every file that is generated, in whole or in part, as it should be."""
     files = {FOLDER / "schemas" / f"{topic.name}.json": schema(topic) for topic in PUBLIC}
     readme = FOLDER / "README.md"
-    return files | {readme: with_blocks(readme.read_text())}
+    return files | {
+        FOLDER / "asyncapi.json": contract_asyncapi.document(PUBLIC),
+        readme: with_blocks(readme.read_text()),
+    }
 
 
 def with_blocks(text: str) -> str:
@@ -124,12 +118,6 @@ def _clean(node: dict[str, Any]) -> dict[str, str]:
     return cleaned
 
 
-def _table(*rows: Iterable[str]) -> str:
-    head, *rest = [f"| {' | '.join(row)} |" for row in rows]
-    line = "|" + "---|" * (head.count("|") - 1)
-    return "\n".join([head, line, *rest])
-
-
 def _hashes() -> str:
     rows = []
     for key in VECTORS:
@@ -138,7 +126,7 @@ def _hashes() -> str:
         positive = number & 0x7FFFFFFF
         shown = f"`{key}`" if len(key) < 40 else f"64 times `{key[0]}`, `:`, 64 times `{key[-1]}`"  # noqa: PLR2004
         rows.append((shown, str(len(data)), f"`{number:08x}`", str(positive % 8), str(positive % 32)))
-    return _table(("key", "bytes", "murmur2", "of 8", "of 32"), *rows)
+    return table(("key", "bytes", "murmur2", "of 8", "of 32"), *rows)
 
 
 def _topics() -> str:
@@ -152,20 +140,20 @@ def _topics() -> str:
         )
         for topic in PUBLIC
     ]
-    return _table(("topic", "partitions", "key", "written by", "read by"), *rows)
+    return table(("topic", "partitions", "key", "written by", "read by"), *rows)
 
 
 def _codes() -> str:
-    return _table(("code", "meaning, and what to do"), *((f"`{code}`", text) for code, text in answers.CODES.items()))
+    return table(("code", "meaning, and what to do"), *((f"`{code}`", text) for code, text in answers.CODES.items()))
 
 
 def _reasons() -> str:
-    return _table(("reason", "meaning"), *((f"`{reason}`", text) for reason, text in rejects.REASONS.items()))
+    return table(("reason", "meaning"), *((f"`{reason}`", text) for reason, text in rejects.REASONS.items()))
 
 
 def _view_codes() -> str:
     rows = ((str(status), f"`{code}`", text) for code, (status, text) in problems.CODES.items())
-    return _table(("status", "code", "meaning"), *rows)
+    return table(("status", "code", "meaning"), *rows)
 
 
 def _limits() -> str:
@@ -175,7 +163,7 @@ def _limits() -> str:
         if (found := re.search(rf"^{name}: Final = .*?  # (.+)$", source, re.MULTILINE)) is None:
             raise Problem(f"topics/limits.py does not say what {name} means")
         rows.append((f"`{name}`", f"{getattr(limits, name):,}".replace(",", " "), found[1]))
-    return _table(("limit", "value", "meaning"), *rows)
+    return table(("limit", "value", "meaning"), *rows)
 
 
 def _example() -> str:
