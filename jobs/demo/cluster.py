@@ -30,7 +30,7 @@ _PORTS: Final = (
 
 def own_settings(file: Path | None, data: Path) -> Settings:
     """Settings of a cluster in `data`, on free ports."""
-    *ports, view = _free_ports(len(_PORTS) + 1)
+    *ports, view = free_ports(len(_PORTS) + 1)
     given: dict[str, Any] = dict(zip(_PORTS, ports, strict=True))
     host = load(file).host
     return load(
@@ -44,7 +44,7 @@ def own_settings(file: Path | None, data: Path) -> Settings:
     )
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Free ports, each with free ones behind it, below those of outgoing connections."""
     found: list[int] = []
     for port in random.SystemRandom().sample(range(20_000, 32_000, 10), k=1_000):

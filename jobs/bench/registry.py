@@ -1,0 +1,39 @@
+"""Every figure and the module that measures it.
+
+A module has `async def measure(lab: Lab) -> Result`. It measures all of its figures that `lab.wants`, and gives no
+others. To add a figure, add a line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+from typing import Final, cast
+
+from jobs.bench.figures import Result
+from jobs.bench.lab import Lab
+
+Measure = Callable[[Lab], Awaitable[Result]]
+
+#: Name of a figure → its module, in the order of the page.
+FIGURES: Final[dict[str, str]] = {
+    "ingest_msgs_per_s": "jobs.bench.ingest",
+    "ingest_vs_stock_faust": "jobs.bench.ingest",
+    "ingest_vs_quix": "jobs.bench.ingest",
+    "ingest_vs_kafka_limit": "jobs.bench.ingest",
+    "delivery_bytes_overhead": "jobs.bench.overhead",
+    "latency_p99_vs_roundtrip": "jobs.bench.latency",
+    "shed_at_2x": "jobs.bench.shed",
+    "shed_at_2x_lost": "jobs.bench.shed",
+    "shed_at_2x_direct_p99_ratio": "jobs.bench.shed",
+}
+
+
+def modules(wanted: frozenset[str]) -> list[str]:
+    """The modules that measure the wanted figures, each once."""
+    return list(dict.fromkeys(module for name, module in FIGURES.items() if name in wanted))
+
+
+def measure_of(module: str) -> Measure:
+    """A module's `measure`; imported only now, so that one figure does not wait for the libraries of another."""
+    return cast("Measure", import_module(module).measure)
