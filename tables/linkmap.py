@@ -10,7 +10,7 @@ bindings are one scan; the group's own row names its links.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from tables import keys
 from tables.outbox import Outbox, Outlet
@@ -23,23 +23,60 @@ from topics.wire import LinkAddress
 class Change:
     """What changed for one link since the last notice, in sum: what came and went again is not in it."""
 
+    __slots__ = ("_began",)
+
     def __init__(self) -> None:
-        self._began: dict[tuple[int, int], bool] = {}
+        self._began: dict[bytes, bool] = {}
 
     @property
     def bound(self) -> list[tuple[int, int]]:
         """Pairs of (ordinal, slot) that listen now and did not."""
-        return [pair for pair, began in self._began.items() if began]
+        return pairs(b"".join([pair for pair, began in self._began.items() if began]))
 
     @property
     def unbound(self) -> list[tuple[int, int]]:
         """Pairs of (ordinal, slot) that listened and do so no more."""
-        return [pair for pair, began in self._began.items() if not began]
+        return pairs(b"".join([pair for pair, began in self._began.items() if not began]))
 
-    def note(self, ordinal: int, slot: int, *, began: bool) -> None:
+    def note(self, pair: bytes, *, began: bool) -> None:
         """A session began or ceased to listen: the opposite of what was noted of it before, if anything was."""
-        if self._began.pop((ordinal, slot), None) is None:
-            self._began[ordinal, slot] = began
+        if self._began.pop(pair, None) is None:
+            self._began[pair] = began
+
+
+class _Held:
+    """One link's bindings: its rows as they are stored, which are all that memory holds of them too.
+
+    A row is some bytes of a million bindings; an object for each of them would be a hundred.
+    """
+
+    __slots__ = ("changed", "pages", "prefix")
+
+    def __init__(self, prefix: bytes, pages: dict[int, bytes]) -> None:
+        self.prefix = prefix
+        self.pages = pages
+        self.changed: dict[int, None] = {}
+
+    def add(self, page: int, pair: bytes) -> bool:
+        """Hold a pair; False if it is held."""
+        row = self.pages.get(page, b"")
+        if _place(row, pair) >= 0:
+            return False
+        self.pages[page] = row + pair
+        self.changed[page] = None
+        return True
+
+    def drop(self, page: int, pair: bytes) -> bool:
+        """Hold a pair no more; False if it is not held."""
+        row = self.pages.get(page, b"")
+        if (at := _place(row, pair)) < 0:
+            return False
+        if len(row) == _PAIR.size:
+            del self.pages[page]
+        else:
+            self.pages[page] = row[:at] + row[at + _PAIR.size :]
+        self.changed[page] = None
+        return True
 
 
 class LinkMap:
@@ -50,62 +87,71 @@ class LinkMap:
         self.outlets: tuple[Outlet, ...] = ()  # with a binding, as of the last `take_changes`
         self._rows = rows
         self._group = group
-        self._slots: dict[Outlet, dict[int, tuple[int, ...]]] = {}
-        self._dirty: set[tuple[Outlet, int]] = set()
+        self._held: dict[Outlet, _Held] = {}
+        self._changed: dict[Outlet, None] = {}  # in the order of the first change: what follows is the same every time
         self._changes: dict[Outlet, Change] = {}
         for address in links:
             if (outlet := outbox.outlet(address.link, address.epoch, address.partition)) is not None:
-                self._slots[outlet] = self._load(address)
-        if len(self._slots) < len(links):  # a registration died while the group was out of memory
+                self._held[outlet] = self._load(address)
+        if len(self._held) < len(links):  # a registration died while the group was out of memory
             self.version += 1
         self._relink()
+
+    def __iter__(self) -> Iterator[tuple[Outlet, list[tuple[int, int]]]]:
+        """Each link with bindings and its pairs of (ordinal, slot)."""
+        return ((outlet, pairs(b"".join(held.pages.values()))) for outlet, held in self._held.items() if held.pages)
 
     @property
     def addresses(self) -> list[LinkAddress]:
         """The links with bindings, as the group's row names them."""
-        return [outlet.address for outlet, slots in self._slots.items() if slots]
+        return [outlet.address for outlet, held in self._held.items() if held.pages]
 
     def bind(self, ordinal: int, outlet: Outlet, slot: int) -> bool:
         """A session of this member listens; False if it did already."""
-        slots = self._slots.setdefault(outlet, {})
-        held = slots.get(ordinal, ())
-        if slot in held:
+        held = self._held.get(outlet)
+        if held is None:
+            held = self._held[outlet] = _Held(self._prefix(outlet.address), {})
+        pair = _PAIR.pack(ordinal, slot)
+        if not held.add(ordinal // limits.PAGE_ORDINALS, pair):
             return False
-        slots[ordinal] = (*held, slot)
-        self._note(outlet, ordinal, slot, began=True)
+        self._note(outlet, pair, began=True)
         return True
 
     def unbind(self, ordinal: int, outlet: Outlet, slot: int) -> bool:
         """A session listens no more; False if it did not."""
-        held = self._slots.get(outlet, {}).get(ordinal, ())
-        if slot not in held:
+        held = self._held.get(outlet)
+        pair = _PAIR.pack(ordinal, slot)
+        if held is None or not held.drop(ordinal // limits.PAGE_ORDINALS, pair):
             return False
-        self._keep(outlet, ordinal, tuple(other for other in held if other != slot))
-        self._note(outlet, ordinal, slot, began=False)
+        self._note(outlet, pair, began=False)
         return True
 
     def end(self, ordinals: Sequence[int]) -> None:
         """These members are none any more: all their sessions stop listening. O(links x ordinals)."""
-        for outlet, slots in self._slots.items():
-            for ordinal in ordinals:
-                if held := slots.get(ordinal):
-                    self._keep(outlet, ordinal, ())
-                    for slot in held:
-                        self._note(outlet, ordinal, slot, began=False)
+        by_page: dict[int, set[int]] = {}
+        for ordinal in ordinals:
+            by_page.setdefault(ordinal // limits.PAGE_ORDINALS, set()).add(ordinal)
+        for outlet, held in self._held.items():
+            for page in [page for page in by_page if page in held.pages]:
+                for ordinal, slot in pairs(held.pages[page]):
+                    if ordinal in by_page[page]:
+                        self.unbind(ordinal, outlet, slot)
 
     def end_all(self) -> None:
         """The group ended."""
-        self.end(sorted({ordinal for slots in self._slots.values() for ordinal in slots}))
+        for outlet, bound in list(self):
+            for ordinal, slot in bound:
+                self.unbind(ordinal, outlet, slot)
 
     def prune(self, voids: Voids) -> None:
         """Drop the bindings of dead registrations; their rows are swept by the link's own clean-up."""
-        dead = [outlet for outlet in self._slots if voids.covers(outlet.address.link, outlet.address.epoch)]
+        dead = [outlet for outlet in self._held if voids.covers(outlet.address.link, outlet.address.epoch)]
         if not dead:
             return
         for outlet in dead:
-            del self._slots[outlet]
+            del self._held[outlet]
             self._changes.pop(outlet, None)
-        self._dirty = {(outlet, page) for outlet, page in self._dirty if outlet in self._slots}
+            self._changed.pop(outlet, None)
         self.version += 1
         self._relink()
 
@@ -119,48 +165,43 @@ class LinkMap:
 
     def flush(self) -> None:
         """Write the changed rows."""
-        for outlet, page in self._dirty:
-            slots = self._slots.get(outlet, {})
-            start = page * limits.PAGE_ORDINALS
-            packed = [
-                _PAIR.pack(ordinal, slot)
-                for ordinal in range(start, start + limits.PAGE_ORDINALS)
-                for slot in slots.get(ordinal, ())
-            ]
-            key = self._prefix(outlet.address) + keys.u32(page)
-            if packed:
-                self._rows.put(key, b"".join(packed))
-            else:
-                self._rows.delete(key)
-        self._dirty.clear()
-        for outlet in [outlet for outlet, slots in self._slots.items() if not slots]:
-            del self._slots[outlet]
+        for outlet in self._changed:
+            held = self._held[outlet]
+            for page in held.changed:
+                self._rows.set(held.prefix + keys.u32(page), held.pages.get(page))
+            held.changed.clear()
+            if not held.pages:
+                del self._held[outlet]
+        self._changed.clear()
 
-    def _note(self, outlet: Outlet, ordinal: int, slot: int, *, began: bool) -> None:
-        self._dirty.add((outlet, ordinal // limits.PAGE_ORDINALS))
-        self._changes.setdefault(outlet, Change()).note(ordinal, slot, began=began)
-
-    def _keep(self, outlet: Outlet, ordinal: int, held: tuple[int, ...]) -> None:
-        if held:
-            self._slots[outlet][ordinal] = held
-        else:
-            del self._slots[outlet][ordinal]
+    def _note(self, outlet: Outlet, pair: bytes, *, began: bool) -> None:
+        self._changed[outlet] = None
+        change = self._changes.get(outlet)
+        if change is None:
+            change = self._changes[outlet] = Change()
+        change.note(pair, began=began)
 
     def _relink(self) -> None:
-        self.outlets = tuple(outlet for outlet, slots in self._slots.items() if slots)
+        self.outlets = tuple([outlet for outlet, held in self._held.items() if held.pages])
 
-    def _load(self, address: LinkAddress) -> dict[int, tuple[int, ...]]:
-        slots: dict[int, tuple[int, ...]] = {}
-        for _, value in self._rows.scan(self._prefix(address)):
-            for ordinal, slot in pairs(value):
-                slots[ordinal] = (*slots.get(ordinal, ()), slot)
-        return slots
+    def _load(self, address: LinkAddress) -> _Held:
+        prefix = self._prefix(address)
+        start = len(prefix)
+        return _Held(prefix, {int.from_bytes(key[start:], "big"): row for key, row in self._rows.scan(prefix)})
 
     def _prefix(self, address: LinkAddress) -> bytes:
         return binding_prefix(address.link, address.epoch) + keys.name(b"", self._group)
 
 
 _PAIR = struct.Struct(">II")
+
+
+def _place(row: bytes, pair: bytes) -> int:
+    """Where in a row a pair stands; -1 if it does not."""
+    at = row.find(pair)
+    while at % _PAIR.size and at > 0:  # the end of one pair and the beginning of the next look like it
+        at = row.find(pair, at + 1)
+    return at
 
 
 def binding_prefix(link: str, epoch: int) -> bytes:

@@ -43,7 +43,7 @@ class _Kept:
 
 
 def _state(group: Group) -> dict[str, Any]:
-    slots = {(o.address.link, o.address.epoch): dict(held) for o, held in group.map._slots.items() if held}
+    slots = {(o.address.link, o.address.epoch): sorted(bound) for o, bound in group.map}
     return {
         "alive": group.alive,
         "kind": group.kind,

@@ -62,9 +62,8 @@ class _Kept:
     def bindings(self) -> set[tuple[str, int, int, int]]:
         return {
             (outlet.address.link, outlet.address.epoch, ordinal, slot)
-            for outlet, slots in self.map._slots.items()
-            for ordinal, held in slots.items()
-            for slot in held
+            for outlet, bound in self.map
+            for ordinal, slot in bound
         }
 
     def in_rows(self) -> set[tuple[str, int, int, int]]:
