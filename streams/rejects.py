@@ -32,6 +32,7 @@ def reject(out: Outputs, partition: int, record: Record, reason: Reason, detail:
     )
     out.send(catalog.REJECTS.name, partition, key, encode(rejected))
     out.rejected += reason not in _USERS_DOING
+    out.counts[f"rejected:{reason}"] += 1
 
 
 def each(out: Outputs, partition: int, record: Record, apply: Callable[[Record], None]) -> None:

@@ -7,7 +7,7 @@ from there.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
 
 import msgspec
@@ -137,6 +137,7 @@ class Groups:
         self._partitions = partitions
         self._cached: OrderedDict[bytes, Group] = OrderedDict()
         self._touched: dict[bytes, Group] = {}
+        self.counts: Counter[str] = Counter()  #: groups used, loaded and dropped since somebody took it away
 
     def touch(self, app: str, group: str) -> Group:
         """The group, to be changed; its rows are written by `flush`.
@@ -150,6 +151,7 @@ class Groups:
             if (right := partition_of(key, self._partitions)) != self._partition:
                 raise Malformed("wrong_partition", f"{key.decode()} belongs to partition {right}")
             found = self._cached[key] = Group(self._rows, self._outbox, self._voids, app, group)
+            self.counts["groups_loaded"] += 1
         found.prune(self._voids)
         self._touched[key] = found
         return found
@@ -160,6 +162,10 @@ class Groups:
             self._cached.move_to_end(key)
         return found
 
+    def __len__(self) -> int:
+        """How many are in memory."""
+        return len(self._cached)
+
     def touched(self) -> Iterable[Group]:
         """Those touched since the last flush."""
         return self._touched.values()
@@ -168,6 +174,8 @@ class Groups:
         """Write what changed; then drop from memory those not touched for longest, beyond CACHED_GROUPS."""
         for group in self._touched.values():
             group.flush()
+        self.counts["groups_used"] += len(self._touched)
         self._touched = {}
         while len(self._cached) > limits.CACHED_GROUPS:
             self._cached.popitem(last=False)
+            self.counts["groups_dropped"] += 1

@@ -42,8 +42,10 @@ def resync(desk: Desk, resync: Resync) -> None:
         raise Malformed("bad_address", f"partition {resync.partition} of {desk.links}")
     if resync.source != desk.partition:
         raise Malformed("wrong_partition", f"for source {resync.source} on partition {desk.partition}")
+    desk.counts["resyncs"] += 1
     if (outlet := desk.outbox.outlet(resync.link, resync.epoch, resync.partition)) is None:
         return
+    desk.counts["resyncs_answered"] += 1
     desk.flush()  # so that the rows hold what this batch changed; what the link was told stands in the lots before
     outlet.reset()
     prefix = binding_prefix(resync.link, resync.epoch)

@@ -90,10 +90,13 @@ class Desk:
     def settle(self, group: Group) -> None:
         """Tell the links which of their sessions began or ceased to listen; whatever follows finds them told."""
         for outlet, change in group.map.take_changes().items():
-            for ordinals, slots in _columns(change.unbound):
-                unbound = Unbound(group.app, group.group, group.map.version, ordinals, slots)
-                outlet.entries.append(encode(unbound))
-            self.tell_bound(group, outlet, change.bound)
+            bound, unbound = change.bound, change.unbound
+            self.counts["bound"] += len(bound)
+            self.counts["unbound"] += len(unbound)
+            for ordinals, slots in _columns(unbound):
+                entry = Unbound(group.app, group.group, group.map.version, ordinals, slots)
+                outlet.entries.append(encode(entry))
+            self.tell_bound(group, outlet, bound)
 
     def tell_bound(self, group: Group, outlet: Outlet, pairs: Sequence[tuple[int, int]]) -> None:
         """Tell a link that these sessions, pairs of (ordinal, slot), listen to the group."""
@@ -117,8 +120,10 @@ class Desk:
         for key, event in self._events:
             out.send(catalog.RELATION_EVENTS.name, self.partition, key, event)
         self._events = []
-        out.counts.update(self.counts)
-        self.counts.clear()
+        for counts in (self.counts, self.groups.counts):
+            out.counts.update(counts)
+            counts.clear()
+        out.gauges["groups_cached"] = len(self.groups)
 
 
 def _columns(pairs: Sequence[tuple[int, int]]) -> Iterator[tuple[list[int], list[int]]]:

@@ -28,10 +28,13 @@ def send(desk: Desk, send: Send) -> None:
                 slot=slot_of(send.reply),
             )
             desk.answer(send.reply, refused)
+            desk.counts[f"refused:{code}"] += 1
             return
         desk.settle(group)  # before it is numbered: the heads told to a new listener end below what it is pushed
         taken = channel.take(send, desk.now_ms)
         _deliver(desk, group, send, taken.seq)
+    else:
+        desk.counts["again"] += 1
     accepted = Accepted(
         send.app, send.group, send.channel, send.client_id, taken.seq, taken.at, taken.again, slot_of(send.reply)
     )
@@ -58,6 +61,7 @@ def signal(desk: Desk, signal: Signal) -> None:
     )
     for outlet in group.map.outlets:
         outlet.entries.append(entry)
+    desk.counts["signals"] += 1
 
 
 def announce_heads(desk: Desk, now_ms: int) -> None:

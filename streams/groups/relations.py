@@ -30,6 +30,7 @@ def command(desk: Desk, command: RelationRecord) -> None:
     if (code := _refusal(group, command)) is not None:
         refused = Refused(code, app=command.app, group=command.group, request=command.request, slot=slot)
         desk.answer(command.reply, refused)
+        desk.counts[f"refused:{code}"] += 1
         return
     match command:
         case CreateGroup():
