@@ -71,7 +71,7 @@ class Counters:
         recoveries: seconds it took to read the changelog.
         openings_s: seconds from an assignment, or from beginning anew, until it served.
         batch_sizes: records of a batch.
-        progressed_at: when it last committed, began to serve, or had nothing to do; by the monotonic clock.
+        progressed_at: when it last committed, was assigned, or had nothing to do; by the monotonic clock.
     """
 
     records: int = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
 from typing import Final
 
 from streams.batches.changelog import PartitionCountError
@@ -27,6 +29,12 @@ class NotOwnerError(Exception):
 
 class UnavailableError(Exception):
     """A view cannot be answered by this worker now."""
+
+
+def where_raised(error: BaseException, frames: int = 4) -> str:
+    """An error's kind and where it was raised, without its text: that may quote a message."""
+    places = traceback.extract_tb(error.__traceback__)[-frames:]
+    return " < ".join([type(error).__name__, *(f"{Path(p.filename).name}:{p.lineno} {p.name}" for p in places[::-1])])
 
 
 #: What no retry mends: the worker stops.

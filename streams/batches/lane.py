@@ -26,10 +26,19 @@ from time import perf_counter
 from typing import Final, TypeVar
 
 import msgspec
+from structlog.contextvars import bind_contextvars
 
 from streams.batches.clock import PartitionClock
 from streams.batches.counters import Counters, abort_reason
-from streams.batches.errors import FATAL, CoreBugError, FencedError, LaneDiedError, NotOwnerError, UnavailableError
+from streams.batches.errors import (
+    FATAL,
+    CoreBugError,
+    FencedError,
+    LaneDiedError,
+    NotOwnerError,
+    UnavailableError,
+    where_raised,
+)
 from streams.batches.inputs import Batch, Fetched, Inputs
 from streams.batches.kind import Edges, LaneKind
 from streams.batches.producer import FENCED, Producer
@@ -119,7 +128,7 @@ class Lane:
         self._generation = generation
         self._closing.clear()
         self._failures = 0
-        self.opening_since = self._edges.monotonic()
+        self.opening_since = self.counters.progressed_at = self._edges.monotonic()
         self._task = asyncio.create_task(self._run(), name=f"lane {self}")
         self._task.add_done_callback(self._ended)
 
@@ -200,6 +209,11 @@ class Lane:
         return min(applied, default=None) if applied else memory.inputs.oldest_ms()
 
     @property
+    def failures(self) -> int:
+        """How often it began anew since its last commit."""
+        return self._failures
+
+    @property
     def heartbeat_at(self) -> float:
         """When the group last answered, by the monotonic clock."""
         return self._edges.source.heartbeat_at
@@ -207,6 +221,7 @@ class Lane:
     # -- opening -----------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
+        bind_contextvars(kind=self.kind.name, partition=self.partition, generation=self._generation)
         while not self._closing.is_set():
             began = self._edges.monotonic()
             try:
@@ -260,7 +275,8 @@ class Lane:
         await edges.source.start_at(offsets, memory.opening)
         self._check_generation()
         self.counters.openings += 1
-        self.counters.progressed_at = edges.monotonic()
+        if not self._failures:
+            self.counters.progressed_at = edges.monotonic()
         self.state = "serving"
         self.paused_for = None
         self._serving.set()
@@ -459,12 +475,13 @@ class Lane:
     def _set_aside(self, records: list[Record], place: int, error: Exception) -> list[Record]:
         """The batch with the record that the core raised on marked as poison."""
         if not 0 <= place < len(records):
-            raise CoreBugError(f"{self!r}: raised outside of a record: {error!r}") from error
+            raise CoreBugError(f"{self!r}: raised outside of a record: {where_raised(error)}") from error
         record = records[place]
         where = f"{record.topic}/{self.partition} at {record.offset}"
         if record.poison is not None:
-            raise CoreBugError(f"{self!r}: raised on a record that was set aside, {where}: {error!r}") from error
-        log.error("%r: sets %s aside", self, where, exc_info=error)
+            told = f"{self!r}: raised on a record that was set aside, {where}: {where_raised(error)}"
+            raise CoreBugError(told) from error
+        log.error("%r: sets %s aside: %s", self, where, where_raised(error))
         poisoned = dataclasses.replace(record, poison=f"{type(error).__name__}: {error}")
         return [*records[:place], poisoned, *records[place + 1 :]]
 
