@@ -6,7 +6,8 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from topics.wire import SCHEMA, U32, Count, Id, Millis, Version, Wire
+from topics.versions import FIRST, AnswersVersion
+from topics.wire import U32, Count, Id, Millis, Wire
 
 Code = Literal[
     "unknown_group",
@@ -134,4 +135,4 @@ class AnswerLot(Wire, tag="answers", frozen=True):
     """A record of `answers`: those of one batch whose requesters' keys fall on one partition."""
 
     entries: list[AnswerTo]
-    v: Version = SCHEMA
+    v: AnswersVersion = FIRST

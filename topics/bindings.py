@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from topics.wire import SCHEMA, U32, Count, Id, Version, Wire
+from topics.versions import FIRST, BindingsVersion
+from topics.wire import U32, Count, Id, Wire
 
 
 class Bind(Wire, tag="bind", frozen=True):
@@ -44,4 +45,4 @@ class BindingLot(Wire, tag="bindings", frozen=True):
     """A record of `bindings`: what one batch of one users partition changed for the groups of one groups partition."""
 
     entries: list[Bind | Unbind]
-    v: Version = SCHEMA
+    v: BindingsVersion = FIRST

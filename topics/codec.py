@@ -20,6 +20,7 @@ from topics.rejects import Reason, Reject
 from topics.relations import RelationEvent, RelationRecord
 from topics.resync import Resync
 from topics.sessions import SessionRecord
+from topics.versions import Known
 
 #: What a topic's records are.
 TYPES: Final[dict[str, Any]] = {  # Any: unions of structs are type forms, not types
@@ -41,6 +42,7 @@ TYPES: Final[dict[str, Any]] = {  # Any: unions of structs are type forms, not t
 }
 
 _DECODERS: Final = {topic: msgspec.json.Decoder(type_) for topic, type_ in TYPES.items()}
+_KNOWN: Final = {topic: Known(type_) for topic, type_ in TYPES.items()}
 _ENCODER: Final = msgspec.json.Encoder()
 
 encode = _ENCODER.encode
@@ -74,6 +76,8 @@ def decode(topic: str, value: bytes | None) -> Any:
         str(value, "utf-8")  # bodies are passed on undecoded: they must not spoil the lot that carries them
         record = _DECODERS[topic].decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if (newer := _KNOWN[topic].newer(value)) is not None:
+            raise Malformed("unknown_version", newer) from error
         raise Malformed("undecodable", str(error)) from error
     if isinstance(record, Send | Signal):
         _check_body(bytes(record.body))

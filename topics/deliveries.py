@@ -11,7 +11,8 @@ from msgspec import Raw, Struct
 from topics.answers import Accepted, Applied, Refused
 from topics.links import Void
 from topics.messages import Kind, Message
-from topics.wire import SCHEMA, U32, Count, Id, Version, Wire
+from topics.versions import FIRST, DeliveriesVersion
+from topics.wire import U32, Count, Id, Wire
 
 
 class Bound(Wire, tag="bound", frozen=True):
@@ -91,7 +92,7 @@ class DeliveryLot(Struct, tag_field="t", tag="lot", omit_defaults=True, frozen=T
     number: Count
     entries: list[Entry]
     reset: bool = False
-    v: Version = SCHEMA
+    v: DeliveriesVersion = FIRST
 
 
 DeliveryRecord = DeliveryLot | Void

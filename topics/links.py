@@ -5,7 +5,8 @@ The epoch of a registration is the offset of its `register` record: epochs of al
 
 from __future__ import annotations
 
-from topics.wire import SCHEMA, Count, Id, Version, Wire
+from topics.versions import FIRST, LinksVersion
+from topics.wire import Count, Id, Wire
 
 
 class Register(Wire, tag="register", frozen=True):
@@ -22,7 +23,7 @@ class Register(Wire, tag="register", frozen=True):
     requester: Id
     address: str = ""
     region: str = ""
-    v: Version = SCHEMA
+    v: LinksVersion = FIRST
 
 
 class Beat(Wire, tag="beat", frozen=True):
@@ -37,7 +38,7 @@ class Beat(Wire, tag="beat", frozen=True):
     link: Id
     epoch: Count
     sessions: Count = 0
-    v: Version = SCHEMA
+    v: LinksVersion = FIRST
 
 
 class Leave(Wire, tag="leave", frozen=True):
@@ -45,13 +46,13 @@ class Leave(Wire, tag="leave", frozen=True):
 
     link: Id
     epoch: Count
-    v: Version = SCHEMA
+    v: LinksVersion = FIRST
 
 
 class Clock(Wire, tag="clock", frozen=True):
     """Written by the owner of `links`, so that the topic's append time goes on when every link is silent."""
 
-    v: Version = SCHEMA
+    v: LinksVersion = FIRST
 
 
 class Void(Wire, tag="void", frozen=True):
@@ -63,7 +64,7 @@ class Void(Wire, tag="void", frozen=True):
 
     link: Id
     epoch: Count
-    v: Version = SCHEMA
+    v: LinksVersion = FIRST
 
 
 LinkRecord = Register | Beat | Leave | Clock

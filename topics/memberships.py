@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from topics.wire import SCHEMA, U32, Count, Id, Version, Wire
+from topics.versions import FIRST, MembershipsVersion
+from topics.wire import U32, Count, Id, Wire
 
 
 class Joined(Wire, tag="joined", frozen=True):
@@ -37,4 +38,4 @@ class MembershipLot(Wire, tag="memberships", frozen=True):
     """A record of `memberships`: what one batch of a groups partition changed for the users of a users partition."""
 
     entries: list[Joined | Left]
-    v: Version = SCHEMA
+    v: MembershipsVersion = FIRST

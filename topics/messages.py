@@ -6,7 +6,8 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Raw, Struct
 
-from topics.wire import SCHEMA, U32, Count, Id, Millis, ReplyTo, Version, Wire
+from topics.versions import FIRST, HistoryVersion, MessagesVersion
+from topics.wire import U32, Count, Id, Millis, ReplyTo, Wire
 
 #: The implicit channel of a `team` or `direct` group.
 MAIN: Final = "main"
@@ -44,7 +45,7 @@ class Send(Wire, tag="send", frozen=True):
     channel: Id = MAIN
     kind: Kind = USUAL_KIND
     reply: ReplyTo | None = None
-    v: Version = SCHEMA
+    v: MessagesVersion = FIRST
 
 
 class Signal(Wire, tag="signal", frozen=True):
@@ -56,7 +57,7 @@ class Signal(Wire, tag="signal", frozen=True):
     body: Raw
     channel: Id = MAIN
     kind: Kind = "custom"
-    v: Version = SCHEMA
+    v: MessagesVersion = FIRST
 
 
 MessageRecord = Send | Signal
@@ -123,7 +124,7 @@ class Message(
     audience_version: Count = 0
 
 
-class HistoryLot(Struct, tag_field="t", tag="history", frozen=True, gc=False):
+class HistoryLot(Struct, tag_field="t", tag="history", omit_defaults=True, frozen=True, gc=False):
     """A record of `history`: the messages that one batch of one groups partition accepted, in order.
 
     Attributes:
@@ -133,4 +134,4 @@ class HistoryLot(Struct, tag_field="t", tag="history", frozen=True, gc=False):
 
     source: U32
     entries: list[Message]
-    v: Version = SCHEMA
+    v: HistoryVersion = FIRST

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from topics.wire import SCHEMA, U32, Count, Id, Millis, Version, Wire
+from topics.versions import FIRST, OwnersVersion
+from topics.wire import U32, Count, Id, Millis, Wire
 
 
 class Owner(Wire, tag="owner", frozen=True):
@@ -17,7 +18,7 @@ class Owner(Wire, tag="owner", frozen=True):
     role: Id
     partition: U32
     url: str
-    v: Version = SCHEMA
+    v: OwnersVersion = FIRST
 
 
 class Stored(Wire, tag="stored", frozen=True):
@@ -32,4 +33,4 @@ class Stored(Wire, tag="stored", frozen=True):
     partition: U32
     offset: Count
     at: Millis
-    v: Version = SCHEMA
+    v: OwnersVersion = FIRST

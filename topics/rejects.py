@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from topics.wire import SCHEMA, U32, Count, Id, Version, Wire
+from topics.versions import FIRST, RejectsVersion
+from topics.wire import U32, Count, Id, Wire
 
 Reason = Literal[
-    "undecodable", "wrong_partition", "record_too_large", "bad_address", "too_many_sessions", "handler_failed"
+    "undecodable",
+    "unknown_version",
+    "wrong_partition",
+    "record_too_large",
+    "bad_address",
+    "too_many_sessions",
+    "handler_failed",
 ]
 
 REASONS: Final[dict[Reason, str]] = {
-    "undecodable": "The bytes are no record of the topic in a schema version known here.",
+    "undecodable": "The bytes are no record of the topic.",
+    "unknown_version": "The record's `v` is newer than what the worker knows. Upgrade the workers, then send it again.",
     "wrong_partition": "The key hashes to another partition: wrong hash, wrong key or wrong partition count.",
     "record_too_large": "The record is larger than the limit.",
     "bad_address": "It names a partition of `deliveries` that does not exist.",
@@ -40,4 +48,4 @@ class Reject(Wire, tag="reject", frozen=True):
     detail: str
     value: bytes
     key: bytes | None = None
-    v: Version = SCHEMA
+    v: RejectsVersion = FIRST

@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from topics import limits
-from topics.wire import SCHEMA, U32, Count, Id, Millis, ReplyTo, Version, Wire
+from topics.versions import FIRST, EventsVersion, RelationsVersion
+from topics.wire import U32, Count, Id, Millis, ReplyTo, Wire
 
 Lot = Annotated[list[Id], Meta(min_length=1, max_length=limits.LOT_USERS)]
 Kind = Literal["team", "direct"]
@@ -35,7 +36,7 @@ class CreateGroup(Wire, tag="create_group", frozen=True):
     members: Annotated[list[Id], Meta(max_length=limits.LOT_USERS)] = []  # noqa: RUF012 -- msgspec copies an empty list
     request: Id | None = None
     reply: ReplyTo | None = None
-    v: Version = SCHEMA
+    v: RelationsVersion = FIRST
 
 
 class DeleteGroup(Wire, tag="delete_group", frozen=True):
@@ -45,7 +46,7 @@ class DeleteGroup(Wire, tag="delete_group", frozen=True):
     group: Id
     request: Id | None = None
     reply: ReplyTo | None = None
-    v: Version = SCHEMA
+    v: RelationsVersion = FIRST
 
 
 class AddMembers(Wire, tag="add_members", frozen=True):
@@ -56,7 +57,7 @@ class AddMembers(Wire, tag="add_members", frozen=True):
     users: Lot
     request: Id | None = None
     reply: ReplyTo | None = None
-    v: Version = SCHEMA
+    v: RelationsVersion = FIRST
 
 
 class RemoveMembers(Wire, tag="remove_members", frozen=True):
@@ -67,7 +68,7 @@ class RemoveMembers(Wire, tag="remove_members", frozen=True):
     users: Lot
     request: Id | None = None
     reply: ReplyTo | None = None
-    v: Version = SCHEMA
+    v: RelationsVersion = FIRST
 
 
 RelationRecord = CreateGroup | DeleteGroup | AddMembers | RemoveMembers
@@ -93,7 +94,7 @@ class GroupCreated(Wire, tag="group_created", frozen=True):
     kind: Kind
     users: list[Id]
     ordinals: list[U32]
-    v: Version = SCHEMA
+    v: EventsVersion = FIRST
 
 
 class GroupDeleted(Wire, tag="group_deleted", frozen=True):
@@ -103,7 +104,7 @@ class GroupDeleted(Wire, tag="group_deleted", frozen=True):
     group: Id
     version: Count
     at: Millis
-    v: Version = SCHEMA
+    v: EventsVersion = FIRST
 
 
 class MembersAdded(Wire, tag="members_added", frozen=True):
@@ -115,7 +116,7 @@ class MembersAdded(Wire, tag="members_added", frozen=True):
     at: Millis
     users: list[Id]
     ordinals: list[U32]
-    v: Version = SCHEMA
+    v: EventsVersion = FIRST
 
 
 class MembersRemoved(Wire, tag="members_removed", frozen=True):
@@ -127,7 +128,7 @@ class MembersRemoved(Wire, tag="members_removed", frozen=True):
     at: Millis
     users: list[Id]
     ordinals: list[U32]
-    v: Version = SCHEMA
+    v: EventsVersion = FIRST
 
 
 RelationEvent = GroupCreated | GroupDeleted | MembersAdded | MembersRemoved

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from topics.wire import SCHEMA, U32, Count, Id, Version, Wire
+from topics.versions import FIRST, ResyncVersion
+from topics.wire import U32, Count, Id, Wire
 
 
 class Resync(Wire, tag="resync", frozen=True):
@@ -21,4 +22,4 @@ class Resync(Wire, tag="resync", frozen=True):
     partition: U32
     source: U32
     have: Count = 0
-    v: Version = SCHEMA
+    v: ResyncVersion = FIRST

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from topics.wire import SCHEMA, U32, Count, Id, Version, Wire
+from topics.versions import FIRST, SessionsVersion
+from topics.wire import U32, Count, Id, Wire
 
 
 class Up(Wire, tag="up", frozen=True):
@@ -25,7 +26,7 @@ class Up(Wire, tag="up", frozen=True):
     epoch: Count
     partition: U32
     slot: U32
-    v: Version = SCHEMA
+    v: SessionsVersion = FIRST
 
 
 class Down(Wire, tag="down", frozen=True):
@@ -36,7 +37,7 @@ class Down(Wire, tag="down", frozen=True):
     link: Id
     epoch: Count
     slot: U32
-    v: Version = SCHEMA
+    v: SessionsVersion = FIRST
 
 
 SessionRecord = Up | Down

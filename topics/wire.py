@@ -1,18 +1,16 @@
-"""What all records have in common: JSON by msgspec, a tag `t`, a schema version `v`, and checked ids.
+"""What all records have in common: JSON by msgspec, a tag `t`, a schema version `v` (see `versions`), and checked ids.
 
 A record type is one Struct; a topic's records are a tagged union of them. Unknown fields are ignored, so that a field
-can be added; a change that old readers would misread raises `SCHEMA`.
+can be added; a change that old readers would misread raises its family's version.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from topics import limits
-
-SCHEMA: Final = 1
 
 #: An id: letters, digits, `_`, `.`, `-`, and `@`; no colon, so that `app:thing` splits in one way only.
 Id = Annotated[str, Meta(min_length=1, max_length=limits.ID_CHARS, pattern=r"^[A-Za-z0-9_.@-]+\Z")]
@@ -21,7 +19,6 @@ Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 U32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 #: A moment: milliseconds since 1970, by the broker's clock unless said otherwise.
 Millis = Annotated[int, Meta(ge=0, le=2**53 - 1)]
-Version = Annotated[int, Meta(ge=1, le=SCHEMA)]
 
 
 class Wire(Struct, tag_field="t", omit_defaults=True, frozen=True, gc=False):

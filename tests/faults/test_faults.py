@@ -150,7 +150,7 @@ async def test_bad_records_are_set_aside_and_harm_nothing_else(stage: Stage) -> 
         handler = send("handler", b'"%s"' % UNBEARABLE)
         bad: list[tuple[Topic, int, bytes | None, bytes, Reason]] = [
             (catalog.MESSAGES, right, key, b"\xff\xfe not JSON", "undecodable"),
-            (catalog.MESSAGES, right, key, future, "undecodable"),
+            (catalog.MESSAGES, right, key, future, "unknown_version"),
             (catalog.MESSAGES, wrong, key, send("astray"), "wrong_partition"),
             (catalog.MESSAGES, right, key, send("huge", b'"%s"' % (b"x" * limits.RECORD_BYTES)), "record_too_large"),
             (catalog.MESSAGES, right, key, handler, "handler_failed"),

@@ -49,4 +49,4 @@ def test_each_code_is_given_somewhere_by_the_pipeline() -> None:
     )
     used = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     assert set(answers.CODES) <= used
-    assert set(rejects.REASONS) <= used | {"undecodable", "record_too_large"}  # these two: the codec
+    assert set(rejects.REASONS) <= used | {"undecodable", "unknown_version", "record_too_large"}  # the codec's

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tables.outbox import history_head
 from tests.records import JSON, records
 from topics import catalog, codec, limits
+from topics.catalog import Topic
 from topics.codec import Malformed, decode, encode
 from topics.messages import HistoryLot, Message, Send
 
@@ -65,7 +66,7 @@ def test_a_record_with_some_bytes_changed_is_a_record_or_malformed(topic: str, d
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(value) - 1))
         value[at : at + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=2)) or b'"'
-    assert _reason(topic, bytes(value)) in {None, "undecodable"}
+    assert _reason(topic, bytes(value)) in {None, "undecodable", "unknown_version"}
 
 
 @given(st.sampled_from(_TOPICS), JSON)
@@ -100,7 +101,8 @@ def test_a_record_is_taken_up_to_its_limit() -> None:
         b'{"t":"leave","link":"l","epoch":9223372036854775808}',
         b'{"t":"leave","link":"l","epoch":1.5}',
         b'{"t":"leave","link":"l","epoch":"1"}',
-        b'{"t":"leave","link":"l","epoch":1,"v":2}',
+        b'{"t":"leave","link":"l","epoch":1,"v":0}',
+        b'{"t":"leave","link":"l","epoch":1,"v":"2"}',
         b'{"t":"leave","link":"l"}',
         b'{"t":"void","link":"l","epoch":1}',
         b'{"link":"l","epoch":1}',
@@ -111,6 +113,27 @@ def test_a_record_is_taken_up_to_its_limit() -> None:
 )
 def test_ids_numbers_tags_and_versions_are_checked(value: bytes) -> None:
     assert _refused(catalog.LINKS.name, value).reason == "undecodable"
+
+
+@pytest.mark.parametrize(
+    ("topic", "value"),
+    [
+        (catalog.LINKS, b'{"t":"leave","link":"l","epoch":1,"v":2}'),
+        (catalog.LINKS, b'{"t":"leave","of":[1],"v":2}'),  # whatever else it says
+        (catalog.LINKS, b'{"v":2,"t":"of the future"}'),
+        (catalog.MESSAGES, _PREFIX + b'1,"v":9}'),
+        (catalog.DELIVERIES, b'{"t":"lot","v":2}'),
+        (catalog.DELIVERIES, b'{"t":"void","v":2}'),
+        (catalog.HISTORY, b'{"t":"history","v":2}'),
+    ],
+)
+def test_a_record_of_a_later_version_is_not_guessed_at(topic: Topic, value: bytes) -> None:
+    assert _refused(topic.name, value).reason == "unknown_version"
+
+
+def test_the_first_version_is_not_written() -> None:
+    assert encode(HistoryLot(0, [])) == b'{"t":"history","source":0,"entries":[]}'
+    assert b'"v"' not in encode(_send(b"1"))
 
 
 def test_unknown_fields_are_ignored() -> None:
