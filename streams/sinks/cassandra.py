@@ -20,6 +20,7 @@ from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, N
 from cassandra.policies import DCAwareRoundRobinPolicy, FallthroughRetryPolicy, TokenAwarePolicy
 from cassandra.query import BatchStatement, BatchType, PreparedStatement, tuple_factory
 
+from streams.batches.counters import STEP_BOUNDS_S, Spread
 from streams.settings import Settings
 from streams.sinks import schema
 from streams.sinks.patience import AwayError
@@ -90,6 +91,7 @@ class HistoryTable:
         self._connection: _Connection | None = None
         self._connecting: asyncio.Task[_Connection] | None = None
         self._failed: tuple[float, str] | None = None
+        self.seconds = {"write": Spread(STEP_BOUNDS_S), "read": Spread(STEP_BOUNDS_S)}  #: of requests answered
         self._in_flight = asyncio.Semaphore(limits.STORE_IN_FLIGHT)
 
     async def write(self, writing: Writing) -> None:
@@ -129,7 +131,9 @@ class HistoryTable:
         connection = await self._connected()
         buckets = range(schema.bucket_of(low), schema.bucket_of(high) + 1)
         asked = ((app, group, channel, bucket, low, high) for bucket in buckets)
+        began = time.perf_counter()
         found = await asyncio.gather(*(self._ask(connection, connection.select.bind(values)) for values in asked))
+        self.seconds["read"].add(time.perf_counter() - began)
         return {row[3]: _encoded(row) for rows in found for row in rows}
 
     async def close(self) -> None:
@@ -145,8 +149,10 @@ class HistoryTable:
 
     async def _write_run(self, connection: _Connection, run: Run) -> list[Refusal]:
         """Write a run; where it is refused, row by row, to find the bad one."""
+        began = time.perf_counter()
         try:
             await self._ask(connection, _statement(connection.insert, run))
+            self.seconds["write"].add(time.perf_counter() - began)
         except (InvalidRequest, TypeError, ValueError, OverflowError) as error:
             if len(run.messages) == 1:
                 return await self._write_again(connection, run, error)

@@ -7,8 +7,10 @@ bounded queue holds, and goes on where it stood. What Cassandra will never take 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from streams.rejects import reject
 from streams.sinks.cassandra import Writing
@@ -31,6 +33,18 @@ class Cache(Protocol):
         """See `RecentCache.write`."""
 
 
+class Wait(NamedTuple):
+    """A store is waited for.
+
+    Attributes:
+        reason: what it answered last, if anything.
+        since: from when on, by the monotonic clock.
+    """
+
+    reason: str
+    since: float
+
+
 class StoreEffects:
     """The lanes' `store_effects`, one for all lanes of a worker."""
 
@@ -38,7 +52,8 @@ class StoreEffects:
         self.stored = 0  #: messages stored since the worker began
         self._table = table
         self._cache = cache
-        self._waits: dict[int, dict[str, str]] = {}
+        self.tries_failed: Counter[str] = Counter()  #: by store
+        self._waits: dict[int, dict[str, Wait]] = {}
 
     async def __call__(self, outputs: Outputs, records: Sequence[Record]) -> None:
         """Store what a batch brings; returns when it is there, however long that takes."""
@@ -54,7 +69,11 @@ class StoreEffects:
 
     def paused_for(self, partition: int) -> str | None:
         """Which stores a partition waits for and why; None if it does not wait."""
-        return "; ".join(self._waits.get(partition, {}).values()) or None
+        return "; ".join(wait.reason for wait in self._waits.get(partition, {}).values()) or None
+
+    def waits(self, partition: int) -> Mapping[str, Wait]:
+        """The stores that a partition waits for now."""
+        return self._waits.get(partition, {})
 
     async def _patiently(self, outputs: Keep, store: str, attempt: Callable[[], Awaitable[None]]) -> None:
         waits = self._waits.setdefault(outputs.partition, {})
@@ -63,6 +82,8 @@ class StoreEffects:
             if reason is None:
                 waits.pop(store, None)
             else:
-                waits[store] = reason
+                since = waits[store].since if store in waits else time.monotonic()
+                waits[store] = Wait(reason, since)
+                self.tries_failed[store] += 1
 
         await patiently(attempt, tell)

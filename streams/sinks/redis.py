@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, cast
 
@@ -17,6 +18,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from streams.batches.counters import STEP_BOUNDS_S, Spread
 from streams.settings import Settings
 from streams.sinks.core import Entry
 from streams.sinks.patience import AwayError
@@ -54,6 +56,7 @@ class RecentCache:
 
     def __init__(self, settings: Settings) -> None:
         self.epoch: bytes | None = None  #: as last seen
+        self.seconds = {"write": Spread(STEP_BOUNDS_S), "read": Spread(STEP_BOUNDS_S)}  #: of round trips answered
         self._redis = Redis.from_url(
             settings.redis_url,
             socket_timeout=_SOCKET_S,
@@ -79,7 +82,7 @@ class RecentCache:
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.get(EPOCH)
             pipe.xrange(recent_key(app, group, channel), str(low), str(high))
-            epoch, found = await _run(pipe)
+            epoch, found = await _run(pipe, self.seconds["read"])
         if isinstance(found, Exception):
             log.warning("redis: %s", found)
             found = []
@@ -99,7 +102,7 @@ class RecentCache:
             for key, entries in streams:
                 pairs = (part for entry in entries for part in (entry.message.seq, entry.encoded))
                 pipe.eval(_APPEND, 1, key, limits.CACHE_ENTRIES, limits.CACHE_IDLE_S, *pairs)
-            _, epoch, *answers = await _run(pipe)
+            _, epoch, *answers = await _run(pipe, self.seconds["write"])
         self._saw(epoch)
         for (key, _), answer in zip(streams, answers, strict=True):
             if isinstance(answer, RedisError):
@@ -111,7 +114,7 @@ class RecentCache:
             log.warning("redis: %s held no stream and was removed", key)
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.delete(key)
-                await _run(pipe)
+                await _run(pipe, self.seconds["write"])
         raise AwayError("redis", str(error))
 
     def _saw(self, epoch: object) -> None:
@@ -121,11 +124,14 @@ class RecentCache:
         self.epoch = seen
 
 
-async def _run(pipe: Any) -> Answers:  # Any: redis-py's pipelines are typed loosely
+async def _run(pipe: Any, seconds: Spread) -> Answers:  # Any: redis-py's pipelines are typed loosely
+    began = time.perf_counter()
     try:
-        return cast("Answers", await pipe.execute(raise_on_error=False))
+        answers = cast("Answers", await pipe.execute(raise_on_error=False))
     except (RedisError, OSError) as error:
         raise AwayError("redis", f"{type(error).__name__}: {error}") from error
+    seconds.add(time.perf_counter() - began)
+    return answers
 
 
 def _by_stream(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
