@@ -8,7 +8,8 @@ is in Cassandra, whatever was not is read from the topic. So a hole is never sho
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple, Protocol
+from collections import Counter
+from typing import Final, NamedTuple, Protocol
 
 from streams.sinks.patience import AwayError
 from streams.web.pages import ChannelId, Page, Window
@@ -17,6 +18,9 @@ from streams.web.tokens import Claims
 from topics.keys import key_of, partition_of
 
 log = logging.getLogger(__name__)
+
+#: Where a page's messages come from, in this order.
+TIERS: Final = ("memory", "redis", "cassandra", "history")
 
 
 class Recent(NamedTuple):
@@ -87,7 +91,8 @@ class MessageReader:
     ) -> None:
         self._partitions = partitions
         self._owners = owners
-        self._stores = (cache, table)
+        self.asked: Counter[tuple[str, bool]] = Counter()  #: (tier, whether the page was whole after it)
+        self._stores = (("redis", cache), ("cassandra", table))
         self._tail = tail
         self._watermarks = watermarks
 
@@ -100,12 +105,16 @@ class MessageReader:
         partition = partition_of(key_of(channel.app, channel.group), self._partitions)
         recent = await self._owners.recent(partition, channel, window, asker)
         page = Page(channel, window.span(recent.head, recent.floor))
-        page.add(recent.entries)
+        self._add("memory", page, recent.entries)
         if page.gap() is not None:
             await self._fill(page, partition)
         first = recent.floor + 1 if recent.head > recent.floor else 0
         more = window.more(page.span, recent.head, recent.floor)
         return Pulled(page.messages(), recent.head, first, more)
+
+    def _add(self, tier: str, page: Page, found: dict[int, bytes]) -> None:
+        page.add(found)
+        self.asked[tier, page.gap() is None] += 1
 
     async def _fill(self, page: Page, partition: int) -> None:
         try:
@@ -113,16 +122,16 @@ class MessageReader:
         except AwayError as error:
             watermark, away = None, str(error)
         troubles = [away] if away else []
-        for store in self._stores:
+        for tier, store in self._stores:
             if (gap := page.gap()) is None:
                 return
             try:
-                page.add(await store.read(*page.channel, *gap))
+                self._add(tier, page, await store.read(*page.channel, *gap))
             except AwayError as error:
                 troubles.append(str(error))
         if (gap := page.gap()) is not None and not away:
             try:
-                page.add(await self._tail.read(partition, watermark, page.channel, *gap))
+                self._add("history", page, await self._tail.read(partition, watermark, page.channel, *gap))
             except AwayError as error:
                 troubles.append(str(error))
         if (gap := page.gap()) is not None:
