@@ -8,10 +8,9 @@ of ordinals, found by bisection; a hash is checked against the name on its page,
 
 from __future__ import annotations
 
-import hashlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -25,9 +24,8 @@ _SEPARATOR: Final = b"\n"
 _FOLD_AT_LEAST: Final = 256
 
 
-def _hash(name: bytes) -> bytes:
-    """Eight bytes, read as a little-endian number."""
-    return hashlib.blake2b(name, digest_size=8).digest()
+#: 64 bits, others in each process: nobody can choose names that collide. Hashes are never stored.
+_hash: Final[Callable[[bytes], int]] = hash
 
 
 def _names(page: int, value: bytes) -> Iterator[tuple[int, bytes]]:
@@ -35,8 +33,12 @@ def _names(page: int, value: bytes) -> Iterator[tuple[int, bytes]]:
     return enumerate(value.split(_SEPARATOR)[1:-1], page * limits.PAGE_ORDINALS)
 
 
-def _as_numpy(hashes: array[int], ordinals: array[int]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32]]:
-    return np.frombuffer(hashes.tobytes(), np.uint64), np.frombuffer(ordinals.tobytes(), np.uint32)
+def _as_numpy(hashes: array[int], ordinals: array[int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]:
+    return np.frombuffer(hashes.tobytes(), np.int64), np.frombuffer(ordinals.tobytes(), np.uint32)
+
+
+def _hashes_of(names: Iterable[bytes]) -> npt.NDArray[np.int64]:
+    return np.fromiter(map(_hash, names), np.int64)
 
 
 class Members:
@@ -54,7 +56,7 @@ class Members:
         self._pages: dict[int, bytes] = {}
         self._deltas: dict[int, set[int]] = {}
         self._dirty: set[int] = set()
-        self._hashes: array[int] = array("Q")
+        self._hashes: array[int] = array("q")
         self._ordinals: array[int] = array("I")
         self._recent: dict[bytes, int] = {}  # added since the arrays were sorted
         self._gone: set[bytes] = set()  # in the arrays, but members no more
@@ -165,7 +167,7 @@ class Members:
             return ordinal
         if name in self._gone:
             return None
-        wanted = int.from_bytes(_hash(name), "little")
+        wanted = _hash(name)
         at = bisect_left(self._hashes, wanted)
         if at == len(self._hashes) or self._hashes[at] != wanted:
             return None
@@ -186,11 +188,11 @@ class Members:
     def _fold_if_due(self) -> None:
         """Sort the recent changes into the arrays once they are an eighth of them: amortized O(1) a change."""
         if len(self._recent) + len(self._gone) > max(_FOLD_AT_LEAST, len(self._hashes) // 8):
-            gone = np.frombuffer(b"".join(map(_hash, self._gone)), np.uint64)
+            gone = _hashes_of(self._gone)
             hashes, ordinals = _as_numpy(self._hashes, self._ordinals)
             kept = ~np.isin(hashes, gone)
             self._sort(
-                np.concatenate([hashes[kept], np.frombuffer(b"".join(map(_hash, self._recent)), np.uint64)]),
+                np.concatenate([hashes[kept], _hashes_of(self._recent)]),
                 np.concatenate([ordinals[kept], np.fromiter(self._recent.values(), np.uint32)]),
             )
 
@@ -213,22 +215,22 @@ class Members:
                 names.extend([b""] * (at + 1 - len(names)))
                 names[at] = name
             self._pages[page] = _SEPARATOR + b"".join(name + _SEPARATOR for name in names)
-        hashes, ordinals = bytearray(), array("I")
+        hashes, ordinals = array("q"), array("I")
         for page in self._pages:
             for ordinal, name in self._names(page):
-                hashes += _hash(name)
+                hashes.append(_hash(name))
                 ordinals.append(ordinal)
-        self._sort(np.frombuffer(bytes(hashes), np.uint64), np.frombuffer(ordinals.tobytes(), np.uint32))
+        self._sort(*_as_numpy(hashes, ordinals))
         self.count = len(ordinals)
 
-    def _sort(self, hashes: npt.NDArray[np.uint64], ordinals: npt.NDArray[np.uint32]) -> None:
+    def _sort(self, hashes: npt.NDArray[np.int64], ordinals: npt.NDArray[np.uint32]) -> None:
         """Make the arrays of these; of two names with one hash the later is kept aside, as are earlier such twins."""
         order = np.argsort(hashes, kind="stable")
         hashes, ordinals = hashes[order], ordinals[order]
         same = np.zeros(len(hashes), dtype=bool)
         same[1:] = hashes[1:] == hashes[:-1]
         self._twins |= {self._name_at(int(ordinal)): int(ordinal) for ordinal in ordinals[same]}
-        self._hashes = array("Q", hashes[~same].tobytes())
+        self._hashes = array("q", hashes[~same].tobytes())
         self._ordinals = array("I", ordinals[~same].tobytes())
         self._recent, self._gone = {}, set()
 

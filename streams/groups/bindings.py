@@ -14,8 +14,10 @@ from topics.resync import Resync
 
 def lot(desk: Desk, lot: BindingLot) -> None:
     """Bind members' sessions, unbind those that ended. A bind of who is no member, or of a dead link, is refused."""
+    group: Group | None = None
     for entry in lot.entries:
-        group = desk.groups.touch(entry.app, entry.group)
+        if group is None or group.group != entry.group or group.app != entry.app:
+            group = desk.groups.touch(entry.app, entry.group)
         if isinstance(entry, Bind):
             _bind(desk, group, entry)
         elif (outlet := desk.outbox.find(entry.link, entry.epoch)) is not None:

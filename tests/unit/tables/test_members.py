@@ -66,8 +66,8 @@ def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 def _few_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param is not None:
 
-        def few(name: bytes) -> bytes:
-            return bytes([hashlib.blake2b(name).digest()[0] % request.param]) + bytes(7)
+        def few(name: bytes) -> int:
+            return int.from_bytes(hashlib.blake2b(name).digest()[:1], "big") % int(request.param)
 
         monkeypatch.setattr(members, "_hash", few)
 
@@ -162,7 +162,7 @@ def test_members_of_an_earlier_life_are_not_seen_and_stay_for_their_clean_up() -
 def test_a_name_given_twice_to_be_removed_removes_nobody_else_where_hashes_collide(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(members, "_hash", lambda _: bytes(8))
+    monkeypatch.setattr(members, "_hash", lambda _: 0)
     kept = _Kept()
     kept.members.add(["kept"])
     kept.flush()
