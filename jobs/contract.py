@@ -18,9 +18,10 @@ import typer
 
 from jobs import contract_asyncapi, contract_example
 from jobs.generated import settle, table
+from jobs.limits import all_limits
 from jobs.problem import Problem
 from streams.web import problems
-from topics import answers, catalog, limits, rejects
+from topics import answers, catalog, rejects
 from topics.codec import TYPES
 from topics.keys import murmur2
 
@@ -152,17 +153,12 @@ def _reasons() -> str:
 
 
 def _view_codes() -> str:
-    rows = ((str(status), f"`{code}`", text) for code, (status, text) in problems.CODES.items())
-    return table(("status", "code", "meaning"), *rows)
+    rows = ((str(status), f"`{code}`", " ".join(told)) for code, (status, *told) in problems.CODES.items())
+    return table(("status", "code", "meaning, and what to do"), *rows)
 
 
 def _limits() -> str:
-    source = inspect.getsource(limits)
-    rows = []
-    for name in LIMITS:
-        if (found := re.search(rf"^{name}: Final = .*?  # (.+)$", source, re.MULTILINE)) is None:
-            raise Problem(f"topics/limits.py does not say what {name} means")
-        rows.append((f"`{name}`", f"{getattr(limits, name):,}".replace(",", " "), found[1]))
+    rows = [(f"`{limit.name}`", limit.shown, limit.meaning) for limit in map(all_limits().__getitem__, LIMITS)]
     return table(("limit", "value", "meaning"), *rows)
 
 

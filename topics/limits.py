@@ -31,29 +31,28 @@ LINK_BEAT_MS: Final = 1_000  # how often a gateway's link, and the owner of `lin
 LINK_GAP_MS: Final = 2_000  # silence counts at most this much between two records of `links`
 
 # A batch: whichever is reached first ends it.
-BATCH_RECORDS: Final = 2_000
-BATCH_BYTES: Final = 4 << 20
+BATCH_RECORDS: Final = 2_000  # records in a batch
+BATCH_BYTES: Final = 4 << 20  # and their bytes
 BATCH_GAP_MS: Final = 20  # batches of a partition begin no closer: a transaction costs as much for 1 record as for 100
 
 # What a partition may have waiting in memory before its fetch is paused.
-QUEUE_RECORDS: Final = 8_000
-QUEUE_BYTES: Final = 16 << 20
+QUEUE_RECORDS: Final = 8_000  # records waiting
+QUEUE_BYTES: Final = 16 << 20  # and their bytes
 
 # Rejects: more than this share of bad records among the last ones stops the worker.
-REJECT_SHARE: Final = 0.5
-REJECT_SAMPLE: Final = 1_000
+REJECT_SHARE: Final = 0.5  # the share
+REJECT_SAMPLE: Final = 1_000  # the last records that it is a share of
 
 # A lot is cut before it grows past this (the broker's limit is RECORD_BYTES and more).
-LOT_BYTES: Final = 512 * 1024
+LOT_BYTES: Final = 512 * 1024  # bytes of a lot
 ENTRY_PAIRS: Final = 8_192  # bindings that one entry of a lot names; more take more entries
 
 # State rows.
 PAGE_ORDINALS: Final = 256  # members a page row holds
 PAGE_DELTAS: Final = 24  # changed members a page keeps as rows of their own before it is written anew
 ROLL_ENTRIES: Final = 256  # memberships a row of the users role holds
-TAIL_SENDS: Final = (
-    16  # sends known for resends that a channel's row holds before they are sealed into one of their own
-)
+TAIL_SENDS: Final = 16  # sends known for resends in a channel's row before they are sealed into one of their own
+MAP_LOG_PAIRS: Final = 16_384  # latest changes of its groups' Link maps that a partition keeps in memory
 CACHED_GROUPS: Final = 20_000  # groups a partition keeps in memory; the rest is loaded on touch
 CHORE_ROWS: Final = 256  # rows that one step of a long clean-up works off; messages go on between steps
 CHORE_PAGES: Final = 16  # pages of members it works off
@@ -71,6 +70,10 @@ CACHE_WRITE_BYTES: Final = 1 << 20  # sent to Redis in one go
 
 # Views.
 PULL_MESSAGES: Final = 200  # messages in one answer
+PAGE_ENTRIES: Final = 500  # members, groups, links in one answer
+MAP_CHANGES: Final = 4_096  # changes of a Link map in one answer; a reader that missed more gets the whole map
+VIEW_PAGES: Final = 256  # pages of ordinals that one answer is gathered from
+CURSOR_CHARS: Final = 160  # a cursor
 VIEW_REQUEST_BYTES: Final = 16 * 1024  # a request's body
 VIEW_S: Final = 10.0  # a request that takes longer is given up
 TAIL_RECORDS: Final = 2_000  # records of `history` that a view reads for what is not stored yet
