@@ -15,6 +15,7 @@ import msgspec
 from tables import keys
 from tables.channels import Channel
 from tables.linkmap import LinkMap
+from tables.maplog import MapLog
 from tables.members import Members
 from tables.outbox import Outbox
 from tables.rows import Rows
@@ -46,7 +47,7 @@ _decode = msgspec.msgpack.Decoder(_Row).decode
 class Group:
     """One group, alive or deleted."""
 
-    def __init__(self, rows: Rows, outbox: Outbox, voids: Voids, app: str, group: str) -> None:
+    def __init__(self, rows: Rows, outbox: Outbox, voids: Voids, log: MapLog, app: str, group: str) -> None:
         self.app = app
         self.group = group
         self.key = key_of(app, group)
@@ -58,7 +59,7 @@ class Group:
         self.version = row.version
         self._first = row.first
         self.members = Members(rows, self.key, row.first, row.next)
-        self.map = LinkMap(rows, outbox, self.key, row.map, row.links)
+        self.map = LinkMap(rows, outbox, log, self.key, row.map, row.links)
         self.channel = Channel(rows, self.key, MAIN)
         self._voids_seen = voids.changes  # the Link map was loaded without the dead ones
         self._sent = False
@@ -133,6 +134,7 @@ class Groups:
         self._rows = rows
         self._outbox = outbox
         self._voids = voids
+        self.map_log = MapLog()
         self._partition = partition
         self._partitions = partitions
         self._cached: OrderedDict[bytes, Group] = OrderedDict()
@@ -150,7 +152,7 @@ class Groups:
         if found is None:
             if (right := partition_of(key, self._partitions)) != self._partition:
                 raise Malformed("wrong_partition", f"{key.decode()} belongs to partition {right}")
-            found = self._cached[key] = Group(self._rows, self._outbox, self._voids, app, group)
+            found = self._cached[key] = Group(self._rows, self._outbox, self._voids, self.map_log, app, group)
             self.counts["groups_loaded"] += 1
         found.prune(self._voids)
         self._touched[key] = found

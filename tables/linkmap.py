@@ -1,7 +1,8 @@
 """The Link map of a group: which sessions listen to it, on which links [S4].
 
-Its version rises with each change set, strictly. A member's ordinal may have several sessions on one link. Bindings of
-dead registrations are dropped when the group is next touched: a link's death costs nothing for groups that are idle.
+Its version rises with each change set, strictly, and by one for each registration that died: whenever the dead are
+dropped, the version says what is left. A member's ordinal may have several sessions on one link. Bindings of dead
+registrations are dropped when the group is next touched: a link's death costs nothing for groups that are idle.
 
 Rows: one a link and page of ordinals, pairs of (ordinal, slot). They are keyed by link first, so that all of one link's
 bindings are one scan; the group's own row names its links.
@@ -10,9 +11,10 @@ bindings are one scan; the group's own row names its links.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tables import keys
+from tables.maplog import MapLog
 from tables.outbox import Outbox, Outlet
 from tables.rows import Rows
 from tables.voids import Voids
@@ -27,6 +29,10 @@ class Change:
 
     def __init__(self) -> None:
         self._began: dict[bytes, bool] = {}
+
+    def __len__(self) -> int:
+        """How many pairs are in it."""
+        return len(self._began)
 
     @property
     def bound(self) -> list[tuple[int, int]]:
@@ -82,10 +88,13 @@ class _Held:
 class LinkMap:
     """The bindings of one group by link."""
 
-    def __init__(self, rows: Rows, outbox: Outbox, group: bytes, version: int, links: Sequence[LinkAddress]) -> None:
+    def __init__(
+        self, rows: Rows, outbox: Outbox, log: MapLog, group: bytes, version: int, links: Sequence[LinkAddress]
+    ) -> None:
         self.version = version
         self.outlets: tuple[Outlet, ...] = ()  # with a binding, as of the last `take_changes`
         self._rows = rows
+        self._log = log
         self._group = group
         self._held: dict[Outlet, _Held] = {}
         self._changed: dict[Outlet, None] = {}  # in the order of the first change: what follows is the same every time
@@ -93,8 +102,7 @@ class LinkMap:
         for address in links:
             if (outlet := outbox.outlet(address.link, address.epoch, address.partition)) is not None:
                 self._held[outlet] = self._load(address)
-        if len(self._held) < len(links):  # a registration died while the group was out of memory
-            self.version += 1
+        self.version += len(links) - len(self._held)  # registrations that died while the group was out of memory
         self._relink()
 
     def __iter__(self) -> Iterator[tuple[Outlet, list[tuple[int, int]]]]:
@@ -105,6 +113,16 @@ class LinkMap:
     def addresses(self) -> list[LinkAddress]:
         """The links with bindings, as the group's row names them."""
         return [outlet.address for outlet, held in self._held.items() if held.pages]
+
+    def listening(self) -> list[tuple[LinkAddress, int]]:
+        """Each link with bindings, as of the last `take_changes`, and how many it has. O(pages)."""
+        sizes = [(outlet.address, sum(map(len, self._held[outlet].pages.values()))) for outlet in self.outlets]
+        return [(address, size // _PAIR.size) for address, size in sizes]
+
+    def on_page(self, address: LinkAddress, page: int) -> list[tuple[int, int]]:
+        """The pairs of (ordinal, slot) of one page of ordinals on a link."""
+        row = next((held.pages.get(page) for outlet, held in self._held.items() if outlet.address == address), None)
+        return pairs(row) if row else []
 
     def bind(self, ordinal: int, outlet: Outlet, slot: int) -> bool:
         """A session of this member listens; False if it did already."""
@@ -152,14 +170,14 @@ class LinkMap:
             del self._held[outlet]
             self._changes.pop(outlet, None)
             self._changed.pop(outlet, None)
-        self.version += 1
+        self._raise(len(dead), dict.fromkeys(dead))
         self._relink()
 
     def take_changes(self) -> dict[Outlet, Change]:
         """What changed by link since the last call; the version rises if anything did."""
         changes, self._changes = self._changes, {}
         if changes:
-            self.version += 1
+            self._raise(1, changes)
             self._relink()
         return changes
 
@@ -173,6 +191,10 @@ class LinkMap:
             if not held.pages:
                 del self._held[outlet]
         self._changed.clear()
+
+    def _raise(self, by: int, changes: Mapping[Outlet, Change | None]) -> None:
+        before, self.version = self.version, self.version + by
+        self._log.note(self._group, before, self.version, changes)
 
     def _note(self, outlet: Outlet, pair: bytes, *, began: bool) -> None:
         self._changed[outlet] = None

@@ -89,6 +89,10 @@ class Members:
                 break
         return found[:count]
 
+    def on_page(self, page: int) -> list[tuple[int, str]]:
+        """(ordinal, user) of those on one page of ordinals."""
+        return [(ordinal, name.decode()) for ordinal, name in self._names(page)]
+
     def add(self, users: Iterable[str]) -> list[tuple[str, int]]:
         """Make members of users who are none yet; returns these with their ordinals."""
         added: list[tuple[str, int]] = []

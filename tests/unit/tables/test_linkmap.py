@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tables import keys
 from tables.linkmap import LinkMap, binding_prefix, pairs
+from tables.maplog import MapLog
 from tables.outbox import Outbox, Outlet
 from tables.rows import Rows
 from tables.voids import Voids
@@ -28,13 +29,14 @@ class _Kept:
 
     def __init__(self) -> None:
         self.store = Memory()
+        self.log = MapLog()  # outlives the map: a group leaves memory and comes back
         self._open(0, [])
 
     def _open(self, version: int, links: list) -> None:  # type: ignore[type-arg]
         self.rows = Rows(self.store)
         self.voids = Voids(self.rows)
         self.outbox = Outbox(self.rows, 0, self.voids)
-        self.map = LinkMap(self.rows, self.outbox, _GROUP, version, links)
+        self.map = LinkMap(self.rows, self.outbox, self.log, _GROUP, version, links)
 
     def outlet(self, link: str, epoch: int) -> Outlet | None:
         return self.outbox.outlet(link, epoch, 0)
