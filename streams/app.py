@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, Literal, TypeVar, cast
 
@@ -11,7 +12,7 @@ from streams.announce import Announced
 from streams.batches.errors import UnavailableError
 from streams.batches.kind import LaneKind
 from streams.batches.lane import Lane
-from streams.batches.role import RoleApp, RoleConfig, broker_answers, running, until
+from streams.batches.role import RoleApp, RoleConfig, broker_answers, running, until, wall_ms
 from streams.groups import core as groups
 from streams.links import core as links
 from streams.settings import Settings
@@ -19,9 +20,9 @@ from streams.sinks import core as sinks
 from streams.sinks.effects import StoreEffects
 from streams.sinks.stores import Stores
 from streams.users import core as users
-from streams.web.health import LaneState, WorkerState
+from streams.web.health import Facts, LaneState, Progress, WorkerState, judge
 from streams.web.server import ViewServer
-from tables import rolls
+from tables import rolls, versions
 from tables.batch import Core, MakeCore
 from tables.rows import Rows
 from topics import catalog
@@ -88,18 +89,31 @@ class Worker:
         app = self._app
         if app is None:
             return WorkerState(self.role, joined=False, lanes=[], counts={})
-        lanes = [
-            LaneState(
-                lane.kind.name,
-                lane.partition,
-                lane.state,
-                self._effects.paused_for(lane.partition) or lane.paused_for,
-                lane.lag(),
-            )
-            for lane in app.lanes
-            if lane.assigned
-        ]
+        lanes = [self._lane_state(app, lane) for lane in app.lanes if lane.assigned]
         return WorkerState(self.role, joined=app.lanes.rebalances > 0, lanes=lanes, counts=self._counts(app))
+
+    def _lane_state(self, app: RoleApp, lane: Lane) -> LaneState:
+        now = time.monotonic()
+        oldest = lane.oldest_ms()
+        changelog = lane.kind.changelog
+        reading = app.recovery.progress.get((changelog.name, lane.partition)) if changelog is not None else None
+        facts = Facts(
+            lane.kind.name,
+            lane.partition,
+            lane.state,
+            reason=self._effects.paused_for(lane.partition) or lane.paused_for,
+            lag=lane.lag(),
+            oldest_s=None if oldest is None else max(0, wall_ms() - oldest) / 1000,
+            closed_s=now - lane.opening_since,
+            idle_s=now - lane.counters.progressed_at,
+            failures=lane.failures,
+            heartbeat_s=now - lane.heartbeat_at,
+            stores={store: now - wait.since for store, wait in self._effects.waits(lane.partition).items()},
+            progress=None
+            if reading is None
+            else Progress(reading.position - reading.begin, reading.end - reading.begin),
+        )
+        return judge(facts, self.config.session_s)
 
     def _counts(self, app: RoleApp) -> dict[str, int]:
         counts = {"records": 0, "batches": 0, "aborts": 0, "rejects": 0, "poisoned": 0, "stored": self._effects.stored}
@@ -118,13 +132,22 @@ class Worker:
         match self.role:
             case "groups":
                 make_groups = self._announced("groups", groups.GroupsCore)
-                return [LaneKind("groups", groups.INPUTS, catalog.GROUPS_CHANGELOG, make_groups)]
+                return [
+                    LaneKind("groups", groups.INPUTS, catalog.GROUPS_CHANGELOG, make_groups, version=versions.GROUPS)
+                ]
             case "users":
                 make_users = self._announced("users", users.UsersCore)
                 make_links = self._announced("links", links.LinksCore)
                 return [
-                    LaneKind("users", users.INPUTS, catalog.USERS_CHANGELOG, make_users, index=rolls.index),
-                    LaneKind("links", links.INPUTS, catalog.LINKS_CHANGELOG, make_links),
+                    LaneKind(
+                        "users",
+                        users.INPUTS,
+                        catalog.USERS_CHANGELOG,
+                        make_users,
+                        index=rolls.index,
+                        version=versions.USERS,
+                    ),
+                    LaneKind("links", links.INPUTS, catalog.LINKS_CHANGELOG, make_links, version=versions.LINKS),
                 ]
             case "sinks":
                 make_sinks = self._announced("sinks", lambda rows, partition, *_: sinks.SinksCore(rows, partition))

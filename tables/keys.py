@@ -6,6 +6,8 @@ from typing import Final
 
 END: Final = b"\0"
 
+STAMP: Final = b"!"  # which version the rows of the partition are in
+
 # Rows of the groups role.
 GROUP: Final = b"g"  # + group: what the group is
 PAGE: Final = b"m"  # + group + page: its members by ordinal

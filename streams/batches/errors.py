@@ -9,6 +9,7 @@ from typing import Final
 from streams.batches.changelog import PartitionCountError
 from streams.batches.rejects import RejectShareError
 from streams.batches.store import StoreInUseError
+from tables.versions import NewerStateError
 
 
 class CoreBugError(Exception):
@@ -38,4 +39,7 @@ def where_raised(error: BaseException, frames: int = 4) -> str:
 
 
 #: What no retry mends: the worker stops.
-FATAL: Final = (CoreBugError, RejectShareError, FencedError, LaneDiedError, PartitionCountError, StoreInUseError)
+FATAL: Final = (
+    *(CoreBugError, RejectShareError, FencedError, LaneDiedError),
+    *(PartitionCountError, StoreInUseError, NewerStateError),
+)

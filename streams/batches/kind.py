@@ -10,6 +10,7 @@ from streams.batches.producer import Producer
 from streams.batches.store import LocalStore
 from tables.batch import MakeCore, Outputs, Record
 from tables.rows import Index
+from tables.versions import StateVersion
 from topics.catalog import Topic
 
 #: Writes a batch's effects to stores outside of Kafka, before its transaction; may wait for them for minutes.
@@ -26,7 +27,8 @@ class LaneKind:
         changelog: where its rows are kept; None if it has none.
         make_core: makes the deciding half of a partition.
         store_effects: writes to stores outside of Kafka before each transaction, if it has any.
-        index: makes the local rows anew that are not in the changelog, if it has any.
+        index: makes the local rows anew that are not in the changelog, if it has any; also of rows of older versions.
+        version: which version its rows have, and how older ones are brought to it; None if it has no rows.
     """
 
     name: str
@@ -35,6 +37,7 @@ class LaneKind:
     make_core: MakeCore
     store_effects: StoreEffects | None = None
     index: Index | None = None
+    version: StateVersion | None = None
 
 
 class Source(Protocol):

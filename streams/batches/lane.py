@@ -6,7 +6,8 @@ goes in one order only, because before the first step the others read too low:
 1. the producer starts, which fences the old owner and ends what it left open;
 2. the changelog is read into the local rows up to its end;
 3. committed offsets are read;
-4. a new core is made from the rows, and only now anything is fetched and served.
+4. rows of an older version are brought to the one that is known here;
+5. a new core is made from the rows, and only now anything is fetched and served.
 
 Memory is the truth while a lane serves; it is forgotten on every doubt: a failed or unknown commit, a lost lot, a
 closed partition. A lane never opens itself against a newer owner: it waits for a heartbeat that says the group still
@@ -28,6 +29,7 @@ from typing import Final, TypeVar
 import msgspec
 from structlog.contextvars import bind_contextvars
 
+from streams.batches.changelog import indexed
 from streams.batches.clock import PartitionClock
 from streams.batches.counters import Counters, abort_reason
 from streams.batches.errors import (
@@ -46,6 +48,7 @@ from streams.batches.rejects import RejectShare
 from streams.batches.store import LocalStore, MemoryStore, State, StoreError
 from tables.batch import Core, Outputs, Record
 from tables.rows import LOCAL, Changes, Rows
+from tables.versions import NewerStateError
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -250,7 +253,7 @@ class Lane:
     async def _open(self) -> None:
         """The numbered order of the module's docstring; the generation is checked after every wait."""
         self.state = "opening"
-        edges, kind = self._edges, self.kind
+        edges = self._edges
         await self._heartbeat_after(edges.monotonic() - edges.session_s / 2)
         self._producer = edges.make_producer()
         async with asyncio.timeout(_START_S):
@@ -265,7 +268,8 @@ class Lane:
                 offsets = await edges.source.committed(self._topics)
             self._check_generation()
             rows = Rows(store)
-            core = kind.make_core(rows, self.partition)
+            await self._bring_up(rows, store)
+            core = self._make_core(rows)
         except BaseException:
             store.close()
             raise
@@ -280,6 +284,39 @@ class Lane:
         self.state = "serving"
         self.paused_for = None
         self._serving.set()
+
+    def _make_core(self, rows: Rows) -> Core:
+        if self.kind.version is not None:
+            self.kind.version.stamp(rows)
+        return self.kind.make_core(rows, self.partition)
+
+    async def _bring_up(self, rows: Rows, store: LocalStore) -> None:
+        """Bring older rows to the version known here: piece by piece, each a transaction of its own."""
+        while (told := self._bring_up_a_piece(rows)) is not None:
+            self.paused_for = told
+            self._check_generation()
+            changes = rows.take()
+            if self.kind.index is not None:
+                changes = indexed(changes, store, self.kind.index)
+            clock_ms = store.state.clock_ms if store.state else 0
+            piece = Applied([], {}, Outputs(), changes, clock_ms, asyncio.get_running_loop().create_future())
+            async with asyncio.timeout(_TRANSACTION_S):
+                ends = await self._send(piece)
+                await self._end()
+            self._keep(store, piece, ends)
+            rows.settled()
+
+    def _bring_up_a_piece(self, rows: Rows) -> str | None:
+        if self.kind.version is None:
+            return None
+        try:
+            return self.kind.version.bring_up(rows)
+        except NewerStateError as error:
+            raise NewerStateError(f"{self!r}: {error}") from None
+        except StoreError:
+            raise
+        except Exception as error:
+            raise CoreBugError(f"{self!r}: older rows cannot be brought up: {where_raised(error)}") from error
 
     def _check_generation(self) -> None:
         if self._edges.source.generation != self._generation:
@@ -461,7 +498,7 @@ class Lane:
                 poisoned += 1
                 self.counters.poisoned += 1
                 memory.rows.discard()
-                memory.core = self.kind.make_core(memory.rows, self.partition)
+                memory.core = self._make_core(memory.rows)
                 self._rejects.check(len(records), poisoned)
                 await asyncio.sleep(0)
         self._rejects.check(len(records), outputs.rejected)
@@ -504,7 +541,7 @@ class Lane:
                 sent = perf_counter()
                 await self._end()
             committed = perf_counter()
-            self._keep(memory, applied, ends)
+            self._keep(memory.store, applied, ends)
             steps["send"].add(sent - began)
             steps["commit"].add(committed - sent)
             steps["keep"].add(perf_counter() - committed)
@@ -537,13 +574,13 @@ class Lane:
             raise NotOwnerError(f"{self!r} has no producer")
         return self._producer
 
-    def _keep(self, memory: _Memory, applied: Applied, ends: Mapping[tuple[str, int], int]) -> None:
+    def _keep(self, store: LocalStore, applied: Applied, ends: Mapping[tuple[str, int], int]) -> None:
         """Write the committed rows and the changelog offset after them into the local copy."""
-        state = memory.store.state
+        state = store.state
         if state is None or self.kind.changelog is None:
             return
         offset = ends.get((self.kind.changelog.name, self.partition), state.offset)
-        memory.store.write(applied.changes, State(state.origin, offset, self._edges.wall_ms(), applied.now_ms))
+        store.write(applied.changes, State(state.origin, offset, self._edges.wall_ms(), applied.now_ms))
 
     def _touch(self, memory: _Memory) -> None:
         """Up to now nothing was missed: the local copy is as young as this."""

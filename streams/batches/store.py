@@ -30,8 +30,12 @@ from topics import catalog
 
 log = logging.getLogger(__name__)
 
+#: How rows lie in the files. Raise it when older files would be misread: they are thrown away, which costs a recovery.
+FORMAT: Final = 1
+
 _META_FAMILY: Final = "meta"
 _META_KEY: Final = b"state"
+_FORMAT_KEY: Final = b"format"
 _SCAN_PAGE: Final = 256
 _MIB: Final = 1 << 20
 _MAX_AGE_MS: Final = catalog.DELETE_RETENTION_MS // 2  # older, and it may have missed tombstones
@@ -167,6 +171,10 @@ class RocksStore:
         family = self._db.get_column_family(_META_FAMILY)
         try:
             raw = family.get(_META_KEY)
+            written = b"%d" % FORMAT if raw is None else family.get(_FORMAT_KEY) or b"1"  # the first had no stamp
+            if written != b"%d" % FORMAT:
+                raise StoreError(f"it has the format {written.decode()}, and this worker writes {FORMAT}")
+            family.put(_FORMAT_KEY, written)
         finally:
             family.close()
         return None if raw is None else msgspec.json.decode(raw, type=State)

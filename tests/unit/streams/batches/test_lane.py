@@ -22,8 +22,10 @@ from streams.batches.lane import Lane
 from streams.batches.producer import Sends
 from streams.batches.rejects import RejectShareError
 from streams.batches.store import MemoryStore, Origin, State
+from tables import keys
 from tables.batch import Outputs, Record
 from tables.rows import Rows
+from tables.versions import NewerStateError, StateVersion
 from topics.catalog import Count, Topic
 
 IN = Topic("in", Count.PARTITIONS, "any", 1, ("tests",), ("tests",))
@@ -168,6 +170,7 @@ def make_lane(
     world: World,
     effects: Callable[[Outputs, Sequence[Record]], Awaitable[None]] | None = None,
     gap_s: float = 0.0,
+    version: StateVersion | None = None,
 ) -> Lane:
     edges = Edges(
         source=world,
@@ -181,7 +184,7 @@ def make_lane(
         session_s=6.0,
         gap_s=gap_s,
     )
-    return Lane(LaneKind("kind", (IN,), LOG, lambda rows, _: Core(rows), effects), 0, edges)
+    return Lane(LaneKind("kind", (IN,), LOG, lambda rows, _: Core(rows), effects, version=version), 0, edges)
 
 
 async def until(check: Callable[[], object], within_s: float = 5.0) -> None:
@@ -232,6 +235,68 @@ async def test_rows_outputs_and_offsets_go_in_one_transaction() -> None:
     assert world.offset == 2
     store = world.stores[-1]
     assert (store.get(b"count"), store.state and store.state.offset) == (b"2", 1)
+
+
+def hundredfold(rows: Rows, after: bytes) -> bytes | None:
+    """Two rows, one a piece."""
+    key = b"other" if after else b"count"
+    rows.put(key, (rows.get(key) or b"") + b"00")
+    return None if after else key
+
+
+async def test_older_rows_are_brought_up_in_transactions_of_their_own_before_anything_is_served() -> None:
+    world = World()
+    world.sent.append({("log", 0): [(b"count", b"7"), (b"other", b"1")]})
+    world.errors = [KafkaConnectionError("gone in between")]
+    async with serving(world, version=StateVersion(2, {2: hundredfold})) as lane:
+        assert [[key for key, _ in sends["log", 0]] for sends in world.sent[1:]] == [
+            [b"count", keys.STAMP],
+            [b"other", keys.STAMP],
+        ]
+        assert (lane.counters.aborts, lane.counters.openings, world.offset) == (1, 1, 0)
+        feed(world, lane, b"a")
+        await until(lambda: world.out)
+    assert world.sent[-1]["log", 0] == [(b"count", b"701")]
+    assert world.steps.count("seek") == 1
+
+
+async def test_rows_of_a_later_version_stop_the_worker() -> None:
+    world = World()
+    async with serving(world, version=StateVersion(3, {3: hundredfold})) as lane:
+        feed(world, lane, b"a")
+        await until(lambda: world.out)
+    sent = list(world.sent)
+    assert [key for key, _ in sent[0]["log", 0]] == [keys.STAMP, b"count"], "said with the first change"
+    lane = make_lane(world, version=StateVersion(2, {2: hundredfold}))
+    lane.open(1)
+    await until(lambda: world.crashed)
+    assert isinstance(world.crashed[0], NewerStateError)
+    assert str(world.crashed[0]) == "kind/0: state of version 3, this worker knows 2: upgrade this worker"
+    await lane.close()
+    assert world.sent == sent
+
+
+async def test_a_step_that_raises_stops_the_worker_and_changes_nothing() -> None:
+    def broken(rows: Rows, _: bytes) -> bytes | None:
+        rows.delete(b"count")
+        raise ValueError("secret")
+
+    world = World()
+    world.sent.append({("log", 0): [(b"count", b"7")]})
+    lane = make_lane(world, version=StateVersion(2, {2: broken}))
+    lane.open(1)
+    await until(lambda: world.crashed)
+    assert isinstance(world.crashed[0], CoreBugError)
+    await lane.close()
+    assert len(world.sent) == 1
+
+
+async def test_the_version_is_said_again_when_the_core_is_made_anew() -> None:
+    world = World()
+    async with serving(world, version=StateVersion()) as lane:
+        feed(world, lane, b"poison", b"a")
+        await until(lambda: world.sent)
+    assert [key for key, _ in world.sent[0]["log", 0]] == [keys.STAMP, b"count"]
 
 
 async def test_a_record_the_core_raises_on_is_set_aside_and_hurts_no_other() -> None:

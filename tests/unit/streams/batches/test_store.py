@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streams.batches import store as store_module
 from streams.batches.store import LocalStore, MemoryStore, Origin, RocksStore, State, StoreError, open_store, unfit
 from topics.catalog import DELETE_RETENTION_MS
 
@@ -114,6 +115,31 @@ def test_a_copy_that_might_be_wrong_is_thrown_away(tmp_path: Path, kept: State, 
     fresh = open_store(tmp_path, ORIGIN, 2, 10, NOW_MS)
     assert (fresh.get(b"a"), fresh.state) == (None, None)
     fresh.close()
+
+
+@pytest.mark.parametrize("stamped", [True, False])
+def test_a_copy_in_another_format_is_thrown_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, stamped: bool
+) -> None:
+    store = RocksStore(tmp_path)
+    store.write({b"a": b"1"}, state(5))
+    if not stamped:  # as the first release left it
+        family = store._db.get_column_family("meta")
+        family.delete(b"format")
+        family.close()
+    store.close()
+    kept = open_store(tmp_path, ORIGIN, 0, 10, NOW_MS)
+    assert kept.get(b"a") == b"1"
+    kept.close()
+
+    monkeypatch.setattr(store_module, "FORMAT", 2)
+    fresh = open_store(tmp_path, ORIGIN, 0, 10, NOW_MS)
+    assert (fresh.get(b"a"), fresh.state) == (None, None)
+    fresh.write({b"b": b"2"}, state(6))
+    fresh.close()
+    again = open_store(tmp_path, ORIGIN, 0, 10, NOW_MS)
+    assert again.get(b"b") == b"2"
+    again.close()
 
 
 def test_a_copy_that_cannot_be_opened_is_thrown_away(tmp_path: Path) -> None:
