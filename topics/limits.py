@@ -79,3 +79,8 @@ VIEW_S: Final = 10.0  # a request that takes longer is given up
 TAIL_RECORDS: Final = 2_000  # records of `history` that a view reads for what is not stored yet
 TAIL_BYTES: Final = 8 << 20  # and their bytes
 TAIL_WAITING: Final = 32  # requests that wait for such a read; more are sent away
+
+# Watching.
+STUCK_MS: Final = 20_000  # a partition that has records and committed nothing for this long calls itself stuck
+LOG_LINES: Final = 20  # lines of one kind that a worker logs in LOG_WINDOW_MS; the rest is counted in the next one
+LOG_WINDOW_MS: Final = 10_000  # how long LOG_LINES last
