@@ -140,6 +140,11 @@ class LinkState:
         self.closed = False
         self._sources: dict[int, _Source] = {}
 
+    @property
+    def lots(self) -> int:
+        """How many lots this registration got, the lost ones among them."""
+        return sum(source.have for source in self._sources.values())
+
     def feed(self, record: Lot | Void, now_ms: int) -> list[Event]:
         """Apply a record of `deliveries`, in the order of its partition.
 
