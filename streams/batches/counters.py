@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -28,7 +28,7 @@ STEPS: Final = ("apply", "effects", "send", "commit", "keep")
 class Spread:
     """How values spread over fixed bounds; one costs a bisection."""
 
-    __slots__ = ("_bounds", "_counts", "total")
+    __slots__ = ("bounds", "counts", "total")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         """Start empty.
@@ -36,19 +36,29 @@ class Spread:
         Args:
             bounds: the upper bounds, rising; a last one without bound is implied.
         """
-        self._bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0  #: of all values
 
     def add(self, value: float) -> None:
         """One more value."""
-        self._counts[bisect_left(self._bounds, value)] += 1
+        self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
+
+    @classmethod
+    def sum(cls, spreads: Iterable[Spread]) -> Spread:
+        """All values of several, at least one, with the same bounds."""
+        first, *others = spreads
+        added = cls(first.bounds)
+        for one in (first, *others):
+            added.counts = [a + b for a, b in zip(added.counts, one.counts, strict=True)]
+            added.total += one.total
+        return added
 
     def cumulative(self) -> list[tuple[str, int]]:
         """For each bound, as Prometheus writes it, how many values reach no higher."""
         found, below = [], 0
-        for bound, count in zip((*map(str, map(float, self._bounds)), "+Inf"), self._counts, strict=True):
+        for bound, count in zip((*map(str, map(float, self.bounds)), "+Inf"), self.counts, strict=True):
             below += count
             found.append((bound, below))
         return found

@@ -1,0 +1,349 @@
+"""Every metric of a worker: what it says, what is normal, and what to do when it is not.
+
+All carry `cluster` and `role`. No label grows with apps, groups or users: the longest are topics and routes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+#: On every metric.
+COMMON: Final = ("cluster", "role")
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric.
+
+    Attributes:
+        name: its name; a counter's ends in `_total`.
+        kind: what it is to Prometheus.
+        what: what it says.
+        normal: what is normal.
+        act: what to do when it is not.
+        labels: besides COMMON.
+    """
+
+    name: str
+    kind: Kind
+    what: str
+    normal: str
+    act: str = ""
+    labels: tuple[str, ...] = ()
+
+    @property
+    def family(self) -> str:
+        """The name that its samples have in common."""
+        return self.name.removesuffix("_total")
+
+
+_LANE: Final = ("kind", "partition")
+
+#: By heading, in the order of the docs.
+SECTIONS: Final[dict[str, tuple[Metric, ...]]] = {
+    "The worker": (
+        Metric(
+            "linkcast_build_info",
+            "gauge",
+            "1, with the version of Linkcast and of Python.",
+            "one version, but for the minutes of an upgrade",
+            labels=("version", "python"),
+        ),
+        Metric(
+            "linkcast_partitions",
+            "gauge",
+            "How many partitions the cluster has of each kind that this role serves.",
+            "never changes",
+            labels=("kind",),
+        ),
+        Metric(
+            "linkcast_lane_status",
+            "gauge",
+            "1 for the status that a partition of this worker is in, 0 for the others. As in `/health`.",
+            "`serving`",
+            "see the table of statuses",
+            (*_LANE, "status"),
+        ),
+        Metric(
+            "linkcast_recovery_ratio",
+            "gauge",
+            "How much of its state a partition has read: 0 to 1.",
+            "1",
+            "below 1 it does not serve yet; wait while it rises",
+            _LANE,
+        ),
+        Metric(
+            "linkcast_rebalances_total",
+            "counter",
+            "How often the group gave out its partitions anew.",
+            "rises when a worker comes or goes",
+            "rises by itself: workers are silent for longer than `session_timeout_ms`; look for pauses and full CPUs",
+        ),
+        Metric(
+            "linkcast_rebalance_seconds",
+            "gauge",
+            "How long the last rebalance took.",
+            "below 5",
+        ),
+        Metric(
+            "linkcast_heartbeat_age_seconds",
+            "gauge",
+            "Since when the group has not answered.",
+            "below 2 (`heartbeat_ms` and a bit)",
+            "above half of `session_timeout_ms` views are refused; see whether Kafka answers",
+        ),
+    ),
+    "Work": (
+        Metric(
+            "linkcast_records_total",
+            "counter",
+            "Input records applied and committed.",
+            "follows the load",
+            labels=_LANE,
+        ),
+        Metric(
+            "linkcast_batches_total", "counter", "Batches with records committed.", "up to 50 a second", labels=_LANE
+        ),
+        Metric(
+            "linkcast_ticks_total",
+            "counter",
+            "Batches without records: timers and clean-ups.",
+            "about one a second at rest; more during a clean-up",
+            labels=_LANE,
+        ),
+        Metric(
+            "linkcast_lag_records",
+            "gauge",
+            "Offsets between what was taken and the topic's end.",
+            "near 0; a spike that falls again",
+            "rises for minutes: more comes in than this worker takes; add workers, up to one a partition",
+            (*_LANE, "topic"),
+        ),
+        Metric(
+            "linkcast_oldest_record_age_seconds",
+            "gauge",
+            "Age of the oldest fetched record that is not committed, by append time; 0 if there is none.",
+            "below 0.2",
+            "what users feel as delay; see which step of the batch takes long, and the lag",
+            _LANE,
+        ),
+        Metric(
+            "linkcast_batch_records",
+            "histogram",
+            "Records of a batch.",
+            "few at rest, hundreds under load; the limit is BATCH_RECORDS",
+            labels=("kind",),
+        ),
+        Metric(
+            "linkcast_batch_step_seconds",
+            "histogram",
+            "Seconds of a batch's steps: `apply` (decode, decide), `effects` (Cassandra and Redis), `send` (write to "
+            "Kafka), `commit` (end of the transaction), `keep` (local copy of the state).",
+            "`apply` below 0.05, `send` and `commit` below 0.02, `keep` below 0.005",
+            "`send` or `commit` high: the broker; `effects` high: a store; `apply` high: CPU; `keep` high: the disk",
+            ("kind", "step"),
+        ),
+        Metric(
+            "linkcast_transaction_seconds",
+            "histogram",
+            "Seconds from the begin of a transaction to its commit.",
+            "p50 0.006, p99 below 0.05",
+            "readers of a link wait for open transactions: look at the broker's load and disk",
+            ("kind",),
+        ),
+        Metric(
+            "linkcast_aborts_total",
+            "counter",
+            "How often a partition forgot its memory and began anew, by reason.",
+            "does not rise, but for a rebalance (`not_owner`, `fenced`)",
+            "`timeout`, `kafka`: the broker; `fenced`: two owners; `store`: the disk; `hole`, `other`: see the log",
+            ("kind", "reason"),
+        ),
+        Metric(
+            "linkcast_openings_total",
+            "counter",
+            "How often a partition began to serve.",
+            "after rebalances",
+            labels=("kind",),
+        ),
+        Metric(
+            "linkcast_opening_seconds",
+            "histogram",
+            "Seconds from an assignment, or from beginning anew, until it served.",
+            "below 1 with a local copy",
+            "see linkcast_recovery_seconds",
+            ("kind",),
+        ),
+        Metric(
+            "linkcast_recovery_seconds",
+            "histogram",
+            "Seconds it took to read state from the changelog.",
+            "below 1 with a local copy, about 5 for a million members without",
+            "give workers lasting folders and names (`--name`)",
+            ("kind",),
+        ),
+        Metric(
+            "linkcast_output_records_total",
+            "counter",
+            "Records written, by topic. A lot of many entries is one record.",
+            "deliveries: at most one a link and batch",
+            labels=("kind", "topic"),
+        ),
+        Metric(
+            "linkcast_output_bytes_total",
+            "counter",
+            "Bytes written, by topic, before compression.",
+            "payload times links, and a half",
+            labels=("kind", "topic"),
+        ),
+        Metric(
+            "linkcast_rejects_total",
+            "counter",
+            "Records that could not be applied and went to `rejects`, by reason.",
+            "does not rise",
+            "somebody writes bad records, or `handler_failed`: a defect. Read `rejects`; see the codes",
+            ("kind", "reason"),
+        ),
+        Metric(
+            "linkcast_poisoned_total",
+            "counter",
+            "Records whose handler raised; each went to `rejects` as `handler_failed`.",
+            "0",
+            "a defect of Linkcast: report it with the record from `rejects`",
+            ("kind",),
+        ),
+    ),
+    "Groups": (
+        Metric("linkcast_messages_total", "counter", "Messages numbered and delivered.", "follows the load"),
+        Metric(
+            "linkcast_delivery_entries_total",
+            "counter",
+            "Entries of messages to links: one a message and link that listens.",
+            "messages times links a group, never times members",
+        ),
+        Metric("linkcast_signals_total", "counter", "Signals delivered to those online only.", "follows the load"),
+        Metric(
+            "linkcast_resends_total",
+            "counter",
+            "Messages known from before, answered with the number they have.",
+            "a small share of messages",
+            "gateways wait too briefly for answers, or answers come late: see the age of the oldest record",
+        ),
+        Metric(
+            "linkcast_refused_total",
+            "counter",
+            "Sends and commands refused with a code.",
+            "a small share",
+            "see what the code means among the error codes",
+            ("code",),
+        ),
+        Metric(
+            "linkcast_resyncs_total",
+            "counter",
+            "Times a gateway asked for all its bindings anew.",
+            "a few when gateways start or workers move",
+            "rises steadily: gateways lose deliveries or read too slowly; see their logs",
+        ),
+        Metric(
+            "linkcast_resyncs_answered_total",
+            "counter",
+            "Resyncs answered with all bindings of the link. The others came from dead registrations.",
+            "as many as were asked for",
+        ),
+        Metric(
+            "linkcast_bindings_begun_total", "counter", "Sessions that began to listen to a group.", "follows logins"
+        ),
+        Metric("linkcast_bindings_ended_total", "counter", "Sessions that ceased to.", "follows logouts"),
+        Metric("linkcast_groups_in_memory", "gauge", "Groups held in memory.", "up to its bound a partition"),
+        Metric(
+            "linkcast_groups_used_total",
+            "counter",
+            "Groups touched, counted once a batch: those not loaded were hits of the cache in memory.",
+            "follows the load",
+        ),
+        Metric(
+            "linkcast_groups_loaded_total",
+            "counter",
+            "Groups loaded from the local store: misses of the cache in memory.",
+            "a small share of groups used",
+            "more than a tenth: more groups are active than memory is given; add workers",
+        ),
+        Metric(
+            "linkcast_groups_dropped_total",
+            "counter",
+            "Groups that left memory for others.",
+            "0 until memory is full, then as many as are loaded",
+        ),
+    ),
+    "Links": (
+        Metric(
+            "linkcast_links",
+            "gauge",
+            "Living links. Only the owner of `links` tells it.",
+            "as many as there are gateways",
+            "fewer: a gateway is away or its beats are late",
+        ),
+        Metric("linkcast_sessions", "gauge", "Sessions on living links, as their beats say.", "those online"),
+    ),
+    "Stores": (
+        Metric(
+            "linkcast_stored_messages_total", "counter", "Messages written to both stores.", "as many as messages_total"
+        ),
+        Metric(
+            "linkcast_store_seconds",
+            "histogram",
+            "Seconds of a request that Cassandra or Redis answered. A write holds many rows.",
+            "cassandra: write below 0.05, read below 0.02; redis: below 0.005",
+            "the store is overloaded or far away",
+            ("store", "operation"),
+        ),
+        Metric(
+            "linkcast_store_failures_total",
+            "counter",
+            "Tries of the sinks that a store did not answer.",
+            "does not rise",
+            "the store is away: bring it back; nothing is lost meanwhile",
+            ("store",),
+        ),
+        Metric(
+            "linkcast_store_waiting_lanes",
+            "gauge",
+            "Partitions that stand still until a store answers.",
+            "0",
+            "as above",
+            ("store",),
+        ),
+    ),
+    "Views": (
+        Metric(
+            "linkcast_view_requests_total",
+            "counter",
+            "Requests answered, by route and status.",
+            "5xx: a small share",
+            "503 during rebalances is normal; 500 is a defect: see the log",
+            ("route", "status"),
+        ),
+        Metric(
+            "linkcast_view_seconds",
+            "histogram",
+            "Seconds of a request.",
+            "p99 below 0.1",
+            "see linkcast_store_seconds",
+            ("route",),
+        ),
+        Metric(
+            "linkcast_view_pages_total",
+            "counter",
+            "Pages of messages by the tier asked (memory, redis, cassandra, history), and whether the page was whole "
+            "after it (`hit`) or the next was asked (`miss`).",
+            "most hits in memory and redis",
+            "redis misses much: it was flushed or is too small; history is asked much: the sinks lag",
+            ("tier", "result"),
+        ),
+    ),
+}
+
+METRICS: Final[dict[str, Metric]] = {metric.name: metric for metrics in SECTIONS.values() for metric in metrics}
