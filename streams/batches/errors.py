@@ -32,6 +32,17 @@ class UnavailableError(Exception):
     """A view cannot be answered by this worker now."""
 
 
+#: Where errors come from whose text is known to quote nothing but names and numbers.
+_TELLING: Final = ("streams.", "tables.", "topics.", "jobs.", "aiokafka.", "kafka.", "cassandra.", "redis.", "aiohttp.")
+
+
+def said(error: BaseException) -> str:
+    """An error's kind, and its text where that can't quote what was being handled."""
+    kind = type(error)
+    telling = f"{kind.__module__}.".startswith(_TELLING) or isinstance(error, OSError)
+    return f"{kind.__name__}: {error}" if telling else kind.__name__
+
+
 def where_raised(error: BaseException, frames: int = 4) -> str:
     """An error's kind and where it was raised, without its text: that may quote a message."""
     places = traceback.extract_tb(error.__traceback__)[-frames:]
