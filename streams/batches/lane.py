@@ -39,6 +39,7 @@ from streams.batches.errors import (
     LaneDiedError,
     NotOwnerError,
     UnavailableError,
+    said,
     where_raised,
 )
 from streams.batches.inputs import Batch, Fetched, Inputs
@@ -244,7 +245,7 @@ class Lane:
             except Exception as error:
                 self.counters.aborts += 1
                 self.counters.abort_reasons[abort_reason(error)] += 1
-                self.paused_for = f"{type(error).__name__}: {error}"
+                self.paused_for = said(error)
                 log.warning("%r: begins anew after %s", self, self.paused_for, exc_info=not isinstance(error, OSError))
             finally:
                 await self._forget()
