@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final, Literal, TypeVar, cast
+from typing import Any, Final, Literal, TypeVar, cast
 
 from streams.announce import Announced
 from streams.batches.errors import UnavailableError
@@ -15,12 +15,14 @@ from streams.batches.lane import Lane
 from streams.batches.role import RoleApp, RoleConfig, broker_answers, running, until, wall_ms
 from streams.groups import core as groups
 from streams.links import core as links
+from streams.metrics.collector import Sources, registry_of
 from streams.settings import Settings
 from streams.sinks import core as sinks
 from streams.sinks.effects import StoreEffects
 from streams.sinks.stores import Stores
 from streams.users import core as users
 from streams.web.health import Facts, LaneState, Progress, WorkerState, judge
+from streams.web.requests import Requests
 from streams.web.server import ViewServer
 from tables import rolls, versions
 from tables.batch import Core, MakeCore
@@ -60,9 +62,12 @@ class Worker:
         )
         self._stores = Stores(settings)
         self._effects = StoreEffects(self._stores.table, self._stores.cache)
-        read = self._read_groups if role == "groups" else None
-        self.views = ViewServer(settings, self.config.kafka, self._stores, self.state, read)
         self._app: RoleApp | None = None
+        self._requests = Requests()
+        self.metrics = registry_of(self._sources())
+        self.views = ViewServer(
+            settings, self.config.kafka, self._stores, self.state, self.metrics, self._requests, self._read
+        )
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Worker]:
@@ -91,6 +96,22 @@ class Worker:
             return WorkerState(self.role, joined=False, lanes=[], counts={})
         lanes = [self._lane_state(app, lane) for lane in app.lanes if lane.assigned]
         return WorkerState(self.role, joined=app.lanes.rebalances > 0, lanes=lanes, counts=self._counts(app))
+
+    def _sources(self) -> Sources:
+        settings = self._settings
+        partitions = {
+            kind.name: kind.inputs[0].partitions(settings.partitions, settings.links) for kind in self._kinds()
+        }
+        return Sources(
+            settings.cluster,
+            self.role,
+            partitions,
+            app=lambda: self._app,
+            state=self.state,
+            effects=self._effects,
+            stores=self._stores,
+            requests=self._requests,
+        )
 
     def _lane_state(self, app: RoleApp, lane: Lane) -> LaneState:
         now = time.monotonic()
@@ -162,11 +183,11 @@ class Worker:
 
         return make_core
 
-    def _read_groups(self, partition: int, fn: Callable[[groups.GroupsCore], T]) -> Awaitable[T]:
-        lane = self._app.lanes.of("groups", partition) if self._app is not None else None
+    def _read(self, kind: str, partition: int, fn: Callable[[Any], T]) -> Awaitable[T]:
+        lane = self._app.lanes.of(kind, partition) if self._app is not None else None
         if lane is None:
-            raise UnavailableError(f"groups/{partition} is not served here")
-        return lane.read(lambda core: fn(cast("Announced[groups.GroupsCore]", core).core))
+            raise UnavailableError(f"{kind}/{partition} is not served here")
+        return lane.read(lambda core: fn(cast("Announced[Core]", core).core))
 
 
 async def run(role: Role, settings: Settings, name: str, stop: asyncio.Event) -> None:

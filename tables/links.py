@@ -42,11 +42,11 @@ _decode = msgspec.msgpack.Decoder(Link).decode
 
 
 class Links:
-    """Living registrations; `count` is how many partitions `deliveries` has."""
+    """Living registrations, `most` at once: as many as `deliveries` has partitions."""
 
-    def __init__(self, rows: Rows, count: int) -> None:
+    def __init__(self, rows: Rows, most: int) -> None:
+        self.most = most
         self._rows = rows
-        self._count = count
         self._passed_ms = 0
         self._last_at: int | None = None
         self.living: dict[str, Link] = {}
@@ -64,7 +64,7 @@ class Links:
     def register(self, link: str, epoch: int, address: str, region: str) -> Link | None:
         """A new registration, on a partition no living one has; None if all are taken. End the old one first."""
         taken = {other.partition for other in self.living.values()}
-        free = next((p for p in range(self._count) if p not in taken), None)
+        free = next((p for p in range(self.most) if p not in taken), None)
         if free is None:
             return None
         registered = Link(link, epoch, free, address, region, heard_ms=self._passed_ms)
@@ -86,6 +86,10 @@ class Links:
         self._rows.delete(keys.LINK + link.encode())
         return known
 
+    def silent_ms(self, link: Link) -> int:
+        """For how long the link was not heard."""
+        return self._passed_ms - link.heard_ms
+
     def silent(self) -> list[Link]:
         """Those not heard for longer than LINK_TIMEOUT_MS."""
-        return [link for link in self.living.values() if self._passed_ms - link.heard_ms > limits.LINK_TIMEOUT_MS]
+        return [link for link in self.living.values() if self.silent_ms(link) > limits.LINK_TIMEOUT_MS]

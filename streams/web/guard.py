@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from streams.web.problems import ProblemError, of_http_error
+from streams.web.problems import Code, ProblemError, of_http_error
 from streams.web.tokens import Claims, Role, Tokens
 from topics import limits
 
@@ -24,20 +24,39 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 CLAIMS: Final = web.RequestKey("claims", Claims)
 
 
+class Rule(NamedTuple):
+    """Who may call a handler.
+
+    Attributes:
+        roles: these; None: anybody, without a token.
+        missing: what those are told whose app is another one: its things do not exist.
+    """
+
+    roles: frozenset[Role] | None
+    missing: Code
+
+
 class Policy:
-    """Which roles may call which handler."""
+    """The rule of each handler."""
 
     def __init__(self) -> None:
-        self._roles: dict[object, frozenset[Role] | None] = {}
+        self._rules: dict[object, Rule] = {}
 
-    def add(self, app: web.Application, path: str, handler: Handler, roles: Collection[Role] | None) -> None:
-        """Serve GET `path`; to these roles, or to all without a token where `roles` is None."""
-        app.router.add_get(path, handler)
-        self._roles[handler] = None if roles is None else frozenset(roles)
+    def add(self, app: web.Application, method: str, path: str, handler: Handler, rule: Rule) -> None:
+        """Serve `path` by this rule. A handler serves one path."""
+        if handler in self._rules:
+            raise ValueError(f"{path}: its handler has a rule already")
+        app.router.add_route(method, path, handler)
+        if method == "GET":
+            app.router.add_route("HEAD", path, handler)
+        self._rules[handler] = rule
 
-    def roles_of(self, handler: object) -> frozenset[Role] | None:
-        """The roles; empty for a handler nobody added."""
-        return self._roles.get(handler, frozenset())
+    def of(self, handler: object) -> Rule:
+        """The rule; one that lets nobody in for a handler nobody added."""
+        return self._rules.get(handler, _NOBODY)
+
+
+_NOBODY: Final = Rule(frozenset(), "not_found")
 
 
 def guard(policy: Policy, tokens: Tokens) -> list[Middleware]:
@@ -45,15 +64,17 @@ def guard(policy: Policy, tokens: Tokens) -> list[Middleware]:
 
     @web.middleware
     async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
-        roles = policy.roles_of(request.match_info.handler)
-        if roles is not None:
-            request[CLAIMS] = _admitted(request, tokens, roles)
+        rule = policy.of(request.match_info.handler)
+        if rule.roles is not None:
+            request[CLAIMS] = _admitted(request, tokens, rule.roles, rule.missing)
+        if (request.content_length or 0) > limits.VIEW_REQUEST_BYTES:
+            raise ProblemError("request_too_large")
         return await handler(request)
 
     return [_explain, admit]
 
 
-def _admitted(request: web.Request, tokens: Tokens, roles: frozenset[Role]) -> Claims:
+def _admitted(request: web.Request, tokens: Tokens, roles: frozenset[Role], missing: Code) -> Claims:
     """Who asks, if they may."""
     claims = tokens.read(request.headers.get("Authorization"))
     if request.match_info.http_exception is not None:
@@ -61,7 +82,7 @@ def _admitted(request: web.Request, tokens: Tokens, roles: frozenset[Role]) -> C
     if claims.role not in roles:
         raise ProblemError("not_allowed")
     if claims.app != request.match_info.get("app", claims.app):
-        raise ProblemError("unknown_group")  # another app's things do not exist
+        raise ProblemError(missing)
     return claims
 
 

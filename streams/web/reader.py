@@ -40,7 +40,7 @@ class Recent(NamedTuple):
 class Owners(Protocol):
     """Asks the owner of a group."""
 
-    async def recent(self, partition: int, channel: ChannelId, window: Window, asker: Claims) -> Recent:
+    async def recent(self, channel: ChannelId, window: Window, asker: Claims) -> Recent:
         """What its memory has; raises ProblemError where there is no such channel for this asker, or no owner."""
 
 
@@ -100,14 +100,13 @@ class MessageReader:
         """The messages of a window.
 
         Raises:
-            ProblemError: unknown_group, not_a_member, owner_unknown, not_stored_yet.
+            ProblemError: unknown_group, owner_unknown, not_stored_yet.
         """
-        partition = partition_of(key_of(channel.app, channel.group), self._partitions)
-        recent = await self._owners.recent(partition, channel, window, asker)
+        recent = await self._owners.recent(channel, window, asker)
         page = Page(channel, window.span(recent.head, recent.floor))
         self._add("memory", page, recent.entries)
         if page.gap() is not None:
-            await self._fill(page, partition)
+            await self._fill(page, partition_of(key_of(channel.app, channel.group), self._partitions))
         first = recent.floor + 1 if recent.head > recent.floor else 0
         more = window.more(page.span, recent.head, recent.floor)
         return Pulled(page.messages(), recent.head, first, more)

@@ -4,42 +4,58 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Self
 
 import aiohttp
 from aiohttp import web
+from aiohttp.typedefs import Middleware
+from prometheus_client import CollectorRegistry
 
 from streams.settings import Settings
 from streams.sinks.stores import Stores
-from streams.web import messages, recent
+from streams.web import openapi
+from streams.web.asks import Ask
+from streams.web.call import Call
 from streams.web.follower import Follower
-from streams.web.guard import Policy, guard
+from streams.web.guard import Handler, Policy, Rule, guard
 from streams.web.health import HealthView, WorkerState
 from streams.web.messages import MessagesView
+from streams.web.owner import Here, OwnerClient, ReadLane
 from streams.web.owners import Directory
 from streams.web.reader import MessageReader
-from streams.web.recent import OwnerClient, ReadGroups, RecentView
+from streams.web.requests import Requests
+from streams.web.scrape import Scrape
 from streams.web.tail import HistoryTail
-from streams.web.tokens import Role, Tokens
+from streams.web.tokens import Claims, Tokens
+from streams.web.views import VIEWS, View
 from topics import limits
 
 _PORTS_TRIED: Final = 100
 _KEEPALIVE_S: Final = 30.0
 _SHUTDOWN_S: Final = 3.0
-_CALLERS: Final[tuple[Role, ...]] = ("user", "gateway", "admin")
-_WORKERS: Final[tuple[Role, ...]] = ("worker",)
 
 
-def application(tokens: Tokens, health: HealthView, pages: MessagesView, memory: RecentView) -> web.Application:
-    """Every route, with the roles that may ask it."""
+def application(tokens: Tokens, handlers: Mapping[str, Handler], watch: Sequence[Middleware] = ()) -> web.Application:
+    """Every view, served by the handler of its name, to those who may ask it."""
     policy = Policy()
-    app = web.Application(middlewares=guard(policy, tokens), client_max_size=limits.VIEW_REQUEST_BYTES)
-    policy.add(app, "/health", health.health, None)
-    policy.add(app, "/ready", health.ready, None)
-    policy.add(app, messages.PATH, pages.serve, _CALLERS)
-    policy.add(app, recent.PATH, memory.serve, _WORKERS)
+    app = web.Application(middlewares=[*watch, *guard(policy, tokens)], client_max_size=limits.VIEW_REQUEST_BYTES)
+    for view in VIEWS.values():
+        policy.add(app, view.method, view.path, handlers[view.name], Rule(view.roles, view.missing))
     return app
+
+
+def of_owners(ask: Callable[[Ask, Claims], Awaitable[bytes]]) -> dict[str, Handler]:
+    """The handlers of the views that one owner's memory answers."""
+
+    def handler(view: View, question: Callable[[Call], Ask]) -> Handler:
+        async def serve(request: web.Request) -> web.StreamResponse:
+            call = Call(request, view.missing, view.params)
+            return web.Response(body=await ask(question(call), call.asker), content_type="application/json")
+
+        return serve
+
+    return {view.name: handler(view, view.ask) for view in VIEWS.values() if view.ask is not None}
 
 
 class ViewServer:
@@ -50,7 +66,9 @@ class ViewServer:
         kafka: how to connect, as aiokafka's keyword arguments.
         stores: the worker's stores.
         state: what the worker does now.
-        read_groups: reads this worker's groups lanes; None in another role.
+        metrics: what it tells Prometheus.
+        requests: counts what is asked here.
+        read: reads this worker's lanes.
     """
 
     def __init__(
@@ -59,7 +77,9 @@ class ViewServer:
         kafka: Mapping[str, Any],
         stores: Stores,
         state: Callable[[], WorkerState],
-        read_groups: ReadGroups | None = None,
+        metrics: CollectorRegistry,
+        requests: Requests,
+        read: ReadLane,
     ) -> None:
         self.url = ""  #: where other workers find it, once entered
         self.directory = Directory()
@@ -67,7 +87,9 @@ class ViewServer:
         self._kafka = kafka
         self._stores = stores
         self._state = state
-        self._read_groups = read_groups
+        self._metrics = metrics
+        self._requests = requests
+        self._read = read
         self._exit = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -79,11 +101,22 @@ class ViewServer:
             stack.push_async_callback(tail.close)
             await stack.enter_async_context(Follower(self._kafka, partitions, self.directory))
             tokens = Tokens(self._settings.signing_secret())
-            memory = RecentView(partitions, self._read_groups)
-            owners = OwnerClient(self.directory, memory, lambda: self.url, tokens, http)
+            here = Here(partitions, self._read)
+            owners = OwnerClient(partitions, self.directory, here, lambda: self.url, tokens, http)
             table, cache = self._stores.table, self._stores.cache
             reader = MessageReader(partitions, owners, cache, table, tail, self.directory)
-            app = application(tokens, HealthView(self._state, self.directory), MessagesView(reader), memory)
+            health = HealthView(self._state, self.directory)
+            handlers: dict[str, Handler] = {
+                **of_owners(owners.ask),
+                "messages": MessagesView(reader).serve,
+                "ask": here.serve,
+                "openapi": openapi.serve,
+                "health": health.health,
+                "ready": health.ready,
+                "metrics": Scrape(self._metrics).metrics,
+            }
+            self._requests.pages = reader.asked
+            app = application(tokens, handlers, [self._requests.watch])
             runner = web.AppRunner(
                 app, access_log=None, keepalive_timeout=_KEEPALIVE_S, shutdown_timeout=_SHUTDOWN_S, handle_signals=False
             )

@@ -56,8 +56,8 @@ class Owner:
     held: dict[int, bytes]
     floor: int = 0
 
-    async def recent(self, partition: int, channel: ChannelId, window: Window, asker: Claims) -> Recent:
-        assert (partition, channel, asker) == (0, CHANNEL, ASKER)
+    async def recent(self, channel: ChannelId, window: Window, asker: Claims) -> Recent:
+        assert (channel, asker) == (CHANNEL, ASKER)
         span = window.span(self.head, self.floor)
         return Recent(self.head, {seq: self.held[seq] for seq in span if seq in self.held}, self.floor)
 

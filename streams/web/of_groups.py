@@ -1,0 +1,207 @@
+"""What a group's owner tells of it: to its members, and to its app's gateways and admins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+
+import msgspec
+
+from streams.groups.core import GroupsCore
+from streams.web.answers import (
+    ChannelHead,
+    GroupAnswer,
+    LinkChange,
+    LinkCount,
+    LinkMapAnswer,
+    LinkSessionsAnswer,
+    Listener,
+    Member,
+    MembersAnswer,
+)
+from streams.web.asks import OfGroup
+from streams.web.cursors import cursor_for
+from streams.web.pages import Window
+from streams.web.problems import ProblemError
+from streams.web.tokens import Claims
+from tables import keys
+from tables.groups import Group
+from tables.maplog import Step
+from topics import limits
+from topics.keys import key_of
+from topics.wire import U32, Count, Id, LinkAddress
+
+
+class GroupAsk(OfGroup, frozen=True, tag="group"):
+    """What is the group?"""
+
+    def answer(self, core: GroupsCore, asker: Claims) -> GroupAnswer:
+        """See `Ask`."""
+        group = visible(core, self, asker)
+        return GroupAnswer(
+            group.app,
+            group.group,
+            group.kind,
+            group.version,
+            len(group.members),
+            group.map.version,
+            len(group.map.outlets),
+            [ChannelHead(group.channel.name, group.channel.seq, _first(group))],
+        )
+
+
+class MembersAsk(OfGroup, frozen=True, tag="members"):
+    """Who is a member, from this ordinal on?"""
+
+    start: U32
+    limit: int
+
+    def answer(self, core: GroupsCore, asker: Claims) -> MembersAnswer:
+        """See `Ask`."""
+        group = visible(core, self, asker)
+        pages = range(self.start // limits.PAGE_ORDINALS, -(-group.members.next // limits.PAGE_ORDINALS))
+        found: list[Member] = []
+        for page in pages[: limits.VIEW_PAGES]:
+            found += [Member(at, user) for at, user in group.members.on_page(page) if at >= self.start]
+            if len(found) > self.limit:
+                break
+        next_ = _next(found, self.limit, pages)
+        cursor = None if next_ is None else cursor_for(members_list(self.app, self.group), next_)
+        return MembersAnswer(group.version, len(group.members), found[: self.limit], cursor)
+
+
+class LinkMapAsk(OfGroup, frozen=True, tag="link_map"):
+    """On which links do sessions listen, and what changed since this version?"""
+
+    since: Count | None = None
+
+    def answer(self, core: GroupsCore, asker: Claims) -> LinkMapAnswer:
+        """See `Ask`."""
+        group = visible(core, self, asker)
+        links = [
+            LinkCount(address.link, address.epoch, address.partition, sessions)
+            for address, sessions in group.map.listening()
+        ]
+        steps = None
+        if self.since is not None:
+            steps = core.desk.groups.map_log.since(group.key, self.since, group.map.version)
+        return LinkMapAnswer(group.map.version, links, None if steps is None else _changes(steps))
+
+
+class LinkSessionsAsk(OfGroup, frozen=True, tag="link_sessions"):
+    """Who listens on this link, from this ordinal on?"""
+
+    link: Id
+    start: U32
+    limit: int
+
+    def answer(self, core: GroupsCore, asker: Claims) -> LinkSessionsAnswer:
+        """See `Ask`."""
+        group = visible(core, self, asker)
+        addresses = [outlet.address for outlet in group.map.outlets if outlet.address.link == self.link]
+        if not addresses:
+            raise ProblemError("unknown_link")
+        address = max(addresses, key=lambda one: one.epoch)
+        pages = range(self.start // limits.PAGE_ORDINALS, -(-group.members.next // limits.PAGE_ORDINALS))
+        found: list[Listener] = []
+        for page in pages[: limits.VIEW_PAGES]:
+            found += [one for one in _listeners(group, address, page) if one.ordinal >= self.start]
+            if len(found) > self.limit:
+                break
+        next_ = _next(found, self.limit, pages)
+        cursor = None if next_ is None else cursor_for(sessions_list(self.app, self.group, self.link), next_)
+        return LinkSessionsAnswer(group.map.version, address.link, address.epoch, found[: self.limit], cursor)
+
+
+class RecentAnswer(msgspec.Struct, frozen=True):
+    """A channel's head, its floor, and what of the window is in memory, by seq."""
+
+    head: int
+    messages: list[tuple[int, msgspec.Raw]]
+    floor: int = 0
+
+
+class RecentAsk(OfGroup, frozen=True, tag="recent"):
+    """How far does the channel go, and what of the window is in memory?"""
+
+    channel: Id
+    window: Window
+
+    def answer(self, core: GroupsCore, asker: Claims) -> RecentAnswer:
+        """See `Ask`."""
+        group = visible(core, self, asker)
+        channel = group.channel
+        if self.channel != channel.name:
+            raise ProblemError("unknown_group")
+        span = self.window.span(channel.seq, channel.floor)
+        recent = [(seq, msgspec.Raw(encoded)) for seq, encoded in channel.recent if seq in span]
+        return RecentAnswer(channel.seq, recent, channel.floor)
+
+
+def visible(core: GroupsCore, ask: OfGroup, asker: Claims) -> Group:
+    """The group, if it lives and the asker may see it. Whoever may not stops here.
+
+    Raises:
+        ProblemError: unknown_group.
+    """
+    desk = core.desk
+    if asker.app != ask.app or desk.rows.get(keys.GROUP + key_of(ask.app, ask.group)) is None:
+        raise ProblemError("unknown_group")  # and nothing is loaded for a name that somebody made up
+    group = desk.groups.touch(ask.app, ask.group)
+    if not group.alive or (asker.caller == "user" and group.members.ordinal_of(asker.sub) is None):
+        raise ProblemError("unknown_group")
+    return group
+
+
+def members_list(app: str, group: str) -> str:
+    """Names the list of a group's members."""
+    return f"members {app} {group}"
+
+
+def sessions_list(app: str, group: str, link: str) -> str:
+    """Names the list of a group's sessions on a link."""
+    return f"sessions {app} {group} {link}"
+
+
+def _first(group: Group) -> int:
+    channel = group.channel
+    return channel.floor + 1 if channel.seq > channel.floor else 0
+
+
+def _next(found: list[Member] | list[Listener], limit: int, pages: range) -> int | None:
+    """The ordinal at which the next page begins; None if this is the last one."""
+    if len(found) > limit:
+        return found[limit].ordinal
+    return pages[limits.VIEW_PAGES] * limits.PAGE_ORDINALS if len(pages) > limits.VIEW_PAGES else None
+
+
+def _listeners(group: Group, address: LinkAddress, page: int) -> Iterator[Listener]:
+    pairs = sorted(group.map.on_page(address, page))
+    users = dict(group.members.on_page(page)) if pairs else {}
+    for ordinal, of_one in groupby(pairs, key=lambda pair: pair[0]):
+        yield Listener(ordinal, users[ordinal], [slot for _, slot in of_one])
+
+
+def _changes(steps: list[Step]) -> list[LinkChange]:
+    """What the steps come to, link by link."""
+    summed: dict[LinkAddress, dict[tuple[int, int], bool]] = {}
+    ended: set[LinkAddress] = set()
+    for step in steps:
+        for outlet, change in step.changes.items():
+            if change is None:
+                ended.add(outlet.address)
+                continue
+            pairs = summed.setdefault(outlet.address, {})
+            pairs.update(dict.fromkeys(change.unbound, False))
+            pairs.update(dict.fromkeys(change.bound, True))
+    found = [LinkChange(address.link, address.epoch, ended=True) for address in sorted(ended, key=_order)]
+    for address in sorted(summed.keys() - ended, key=_order):
+        pairs = summed[address]
+        bound = [pair for pair, began in pairs.items() if began]
+        unbound = [pair for pair, began in pairs.items() if not began]
+        found.append(LinkChange(address.link, address.epoch, bound=bound, unbound=unbound))
+    return found
+
+
+def _order(address: LinkAddress) -> tuple[str, int]:
+    return address.link, address.epoch
