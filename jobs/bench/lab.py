@@ -32,6 +32,7 @@ from jobs.services.service import Name
 from jobs.stack import as_environment, ask
 from streams.app import Role
 from streams.settings import PREFIX, Settings, load
+from topics.catalog import Topic
 
 T = TypeVar("T")
 
@@ -88,7 +89,15 @@ class Pace:
 
 
 class Lab:
-    """A data folder, services on free ports, and what a measurement asks for."""
+    """A data folder, services on free ports, and what a measurement asks for.
+
+    Attributes:
+        pace: how thoroughly to measure.
+        tell: is told what happens, a line at a time.
+        profiles: where workers' profiles go; None: none are made.
+        kept: the folder for what lasts from run to run.
+        known: what was measured so far in this run, by the names of figures.
+    """
 
     def __init__(
         self,
@@ -103,7 +112,7 @@ class Lab:
         """Prepare it; nothing is started.
 
         Args:
-            folder: a new folder for everything.
+            folder: a new folder for everything; what lasts from run to run lies beside it.
             file: the settings file to begin with.
             pace: how thoroughly to measure.
             wanted: names of figures; None means all.
@@ -113,6 +122,8 @@ class Lab:
         self.pace = pace or Pace()
         self.tell = tell
         self.profiles = profiles
+        self.kept = folder.parent
+        self.known: dict[str, float] = {}
         self._wanted = wanted
         self._file = file
         self._settings = own_settings(file, folder)
@@ -179,6 +190,31 @@ class Lab:
             await asyncio.to_thread(self._services.up, missing)
             self._up.update(missing)
 
+    @contextlib.asynccontextmanager
+    async def profiled(self, worker: Worker, name: str) -> AsyncIterator[None]:
+        """Records where a worker spends its time meanwhile, if profiles were asked for: `<name>.svg`, a flame graph.
+
+        Raises:
+            Problem: the profiler may not look into the worker.
+        """
+        if self.profiles is None:
+            yield
+            return
+        self.profiles.mkdir(parents=True, exist_ok=True)
+        command = [Path(sys.executable).with_name("py-spy"), "record", "--rate", "200", "--threads"]
+        command += ["--pid", str(worker.process.pid), "--output", self.profiles / f"{name}.svg"]
+        profiler = await asyncio.create_subprocess_exec(
+            *map(str, command), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+        )
+        try:
+            yield
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                profiler.send_signal(signal.SIGINT)
+            _, complained = await profiler.communicate()
+        if profiler.returncode:
+            raise Problem(f"py-spy failed; it may need root:\n{complained.decode(errors='replace')[-_LOG_BYTES:]}")
+
     async def rest(self, *names: Name) -> None:
         """Stop services that the next trials don't need: they would use memory and cores."""
         running = [name for name in names if name in self._up]
@@ -195,6 +231,10 @@ class Trial:
         self._profiles = profiles
         self._workers: list[Worker] = []
         self._names = itertools.count(1)
+
+    def partitions_of(self, topic: Topic) -> int:
+        """How many partitions a topic has here."""
+        return topic.partitions(self.settings.partitions, self.settings.links)
 
     async def renew_topics(self) -> None:
         """Topics of the catalogue, new and empty."""
@@ -258,16 +298,12 @@ class Trial:
 
     async def fill(self, topic: str, records: Iterable[Filling]) -> int:
         """Write records as fast as it goes, in order within a partition; gives their number."""
-        by_partition: dict[int, list[tuple[bytes | None, bytes]]] = {}
-        for partition, key, value in records:
-            by_partition.setdefault(partition, []).append((key, value))
+        known = list(records)
         async with self.producer() as producer:
-            await asyncio.gather(*(write(producer, topic, *items) for items in by_partition.items()))
-        return sum(map(len, by_partition.values()))
+            await asyncio.gather(*await submit(producer, topic, known))
+        return len(known)
 
-    async def read(
-        self, topic: str, partitions: int, *, since: Mapping[int, int] | None = None
-    ) -> AsyncIterator[Record]:
+    async def read(self, topic: Topic, *, since: Mapping[int, int] | None = None) -> AsyncIterator[Record]:
         """What is committed of a topic now, partition by partition in order, ending where the log ends."""
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.settings.kafka_bootstrap,
@@ -278,7 +314,7 @@ class Trial:
         )
         await consumer.start()
         try:
-            tps = [TopicPartition(topic, partition) for partition in range(partitions)]
+            tps = [TopicPartition(topic.name, partition) for partition in range(self.partitions_of(topic))]
             consumer.assign(tps)
             ends = await consumer.end_offsets(tps)
             for tp in tps:
@@ -292,8 +328,16 @@ class Trial:
         finally:
             await consumer.stop()
 
-    async def ends(self, topic: str, partitions: int) -> dict[int, int]:
+    async def ends(self, topic: Topic) -> dict[int, int]:
         """Where a topic's partitions end for a reader of what is committed."""
+        return await self._ends(topic.name, self.partitions_of(topic))
+
+    async def written(self, topic: str) -> int:
+        """Offsets of any topic that are taken, by records and by markers; 0 while there is no such topic."""
+        count = (await topics.counts(self.settings)).get(topic, 0)
+        return sum((await self._ends(topic, count)).values()) if count else 0
+
+    async def _ends(self, topic: str, partitions: int) -> dict[int, int]:
         consumer = AIOKafkaConsumer(bootstrap_servers=self.settings.kafka_bootstrap, isolation_level="read_committed")
         await consumer.start()
         try:
@@ -389,10 +433,18 @@ class Worker:
             self.process.ends_within(_STOP_S)
 
 
-async def write(
+async def submit(producer: AIOKafkaProducer, topic: str, records: Iterable[Filling]) -> list[asyncio.Future[Any]]:
+    """Hand records over in full batches, in order within a partition; the futures tell when the broker has them."""
+    by_partition: dict[int, list[tuple[bytes | None, bytes]]] = {}
+    for partition, key, value in records:
+        by_partition.setdefault(partition, []).append((key, value))
+    sent = await asyncio.gather(*(_submit(producer, topic, *items) for items in by_partition.items()))
+    return [future for futures in sent for future in futures]
+
+
+async def _submit(
     producer: AIOKafkaProducer, topic: str, partition: int, records: Sequence[tuple[bytes | None, bytes]]
-) -> None:
-    """Write records to one partition in full batches, in order, and wait until the broker has them."""
+) -> list[asyncio.Future[Any]]:
     sent = []
     batch = producer.create_batch()
     for key, value in records:
@@ -400,9 +452,8 @@ async def write(
             sent.append(await producer.send_batch(batch, topic, partition=partition))
             batch = producer.create_batch()
             batch.append(key=key, value=value, timestamp=None)
-    if batch.record_count():
-        sent.append(await producer.send_batch(batch, topic, partition=partition))
-    await asyncio.gather(*sent)
+    sent.append(await producer.send_batch(batch, topic, partition=partition))
+    return sent
 
 
 async def _others(settings: Settings) -> list[str]:
