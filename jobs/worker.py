@@ -10,11 +10,13 @@ from typing import Annotated
 import typer
 import uvloop
 
+from jobs import logs
 from jobs.problem import Problem
 from streams.app import Role, run
-from streams.batches.errors import FATAL
+from streams.batches.errors import FATAL, said
 from streams.settings import Settings
 
+log = logging.getLogger(__name__)
 app = typer.Typer(add_completion=False)
 
 
@@ -33,17 +35,17 @@ def worker(
     Examples: `linkcast worker --role groups`, `linkcast worker --role groups --name groups-2`.
     """
     settings: Settings = context.obj
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True)
-    for noisy in ("aiokafka", "cassandra", "faust", "mode"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    # It warns of each send that has to wait for the transaction before; of what fails for good the lane tells.
-    logging.getLogger("aiokafka.producer.sender").setLevel(logging.ERROR)
+    logs.configure(settings.log_level, settings.log_format, cluster=settings.cluster, role=role, worker=name or role)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run(role, settings, name or role))
     except FATAL as error:
         message = f"the {role} worker stopped: {error}"
         raise Problem(message) from error
+    except Exception as error:
+        log.critical("the worker stops: %s", said(error), exc_info=True)
+        message = f"the {role} worker stopped: {said(error)}; its log tells where"
+        raise Problem(message) from None
 
 
 async def _run(role: Role, settings: Settings, name: str) -> None:

@@ -98,6 +98,10 @@ class Settings(BaseSettings):
 
     view_port: Port = Field(18_080, description="first port of the web views; each worker takes the next free one")
     gateway_ports: Ports = Field((18_100, 18_101), description="ports of the example gateways, by commas")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="the least that workers log")
+    log_format: Literal["auto", "json", "pretty"] = Field(
+        "auto", description="how workers log: a JSON object a line, or for people; auto: pretty on a terminal"
+    )
     token_secret: SecretStr | None = Field(
         None, description="signs the views' tokens; without one a secret is made and kept in the data folder"
     )

@@ -145,7 +145,7 @@ def _status(facts: Facts, session_s: float) -> tuple[str, float | None]:
         (facts.heartbeat_s > session_s / 2, "paused: Kafka away", facts.heartbeat_s),
         (has_work and facts.idle_s * 1000 > limits.STUCK_MS, "stuck", facts.idle_s),
         (facts.state == _OPEN, "serving", None),
-        (facts.state == "opening" and facts.reason is None, "recovering", facts.closed_s),
+        (facts.state == "opening", "recovering", facts.closed_s),
     )
     return next(((status, for_s) for so, status, for_s in cases if so), ("waiting", facts.closed_s))
 

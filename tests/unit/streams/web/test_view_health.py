@@ -73,7 +73,8 @@ async def test_health_tells_lanes_pauses_lag_and_watermarks() -> None:
         ("waiting", {"idle_s": 1.0, "lag": {}, "failures": 4}, "waiting"),
         ("opening", {}, "recovering"),
         ("opening", {"progress": Progress(1, 9), "lag": {}, "idle_s": LONG_S}, "recovering"),  # state may be large
-        ("opening", {"reason": "waiting for a heartbeat"}, "waiting"),
+        ("opening", {"reason": "brings rows of version 1 up to 2"}, "recovering"),
+        ("waiting", {"reason": "KafkaConnectionError: refused"}, "waiting"),
         ("closed", {}, "waiting"),
         ("fenced", {"heartbeat_s": 99.0}, "fenced"),
         ("serving", {"stores": {"redis": 1.0}, "idle_s": LONG_S}, "paused: Redis away"),
