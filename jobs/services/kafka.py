@@ -22,7 +22,7 @@ BROKER: Final[dict[str, str]] = {
     "node.id": "1",
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "PLAINTEXT",
-    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,INSIDE:PLAINTEXT,CONTROLLER:PLAINTEXT",
     # A cluster is born with fixed partition counts: a topic made by accident would have the wrong one.
     "auto.create.topics.enable": "false",
     "message.max.bytes": str(2 << 20),

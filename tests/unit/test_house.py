@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 OURS = {"topics", "tables", "streams", "jobs", "examples", "linkcast_gateway", "tests"}
 
@@ -26,8 +28,9 @@ def test_the_verifier_knows_only_topics_and_itself() -> None:
     assert {name for name in ours if name.split(".")[0] != "topics" and not name.startswith("jobs.verify")} == set()
 
 
-def test_the_lock_names_no_place_to_download_from() -> None:
-    lock = (ROOT / "requirements.lock").read_text()
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements.image.lock"])
+def test_the_locks_name_no_place_to_download_from(name: str) -> None:
+    lock = (ROOT / name).read_text()
     assert "://" not in lock
     assert "--index-url" not in lock
     assert "--find-links" not in lock
