@@ -7,14 +7,31 @@ import json
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord
 
-from linkcast_gateway import Answer, Group, Handler, Link, Message, NotRegisteredError, Registration
+from linkcast_gateway import (
+    Answer,
+    BadIdError,
+    GatewayError,
+    Group,
+    Handler,
+    Link,
+    Message,
+    NotRegisteredError,
+    RefusedError,
+    Registration,
+    UnknownVersionError,
+)
+from linkcast_gateway import (
+    link as link_module,
+)
 from streams.settings import Settings
+from tests.services import free_ports
 from topics.keys import partition_of
 
 TOPICS = ("links", "sessions", "messages", "relations", "resync")
@@ -31,6 +48,9 @@ class Heard(Handler):
 
     def on_void(self) -> None:
         self.calls.put_nowait(("void",))
+
+    def on_failed(self, error: GatewayError) -> None:
+        self.calls.put_nowait(("failed", error.code))
 
     def on_live(self, group: Group, slots: Sequence[int], heads: Sequence[tuple[str, int]]) -> None:
         self.calls.put_nowait(("live", group.name, slots, heads))
@@ -209,6 +229,132 @@ async def test_without_an_answer_it_registers_anew_under_another_requester(
     assert (await call(heard))[0] == "registered"
     assert "no_free_partition" in caplog.text
     assert link.registration is not None
+
+
+async def test_a_send_that_nobody_answers_is_sent_again_just_as_it_was(
+    pipeline: Pipeline, link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "RESEND_MS", 300)
+    epoch = await pipeline.register(partition=2)
+    await link.registered()
+    session = link.new_session("demo", "ann", "phone")
+    accepted = asyncio.create_task(link.send_and_wait(session, "g", b'"hi"', client_id="c1"))
+    (first, _), (again, _) = [await pipeline.next("messages", "send") for _ in range(2)]
+    assert first == again
+    told = {"t": "accepted", "app": "demo", "group": "g", "channel": "main", "client_id": "c1", "seq": 7, "at": 5}
+    await pipeline.deliver(2, lot(epoch, 1, told | {"slot": session.slot, "again": True}))
+    assert (await accepted).seq == 7
+
+
+async def test_a_refused_send_raises_its_code_and_tells_nobody_else(
+    pipeline: Pipeline, heard: Heard, link: Link
+) -> None:
+    epoch = await pipeline.register(partition=2)
+    await call(heard)
+    session = link.new_session("demo", "ann", "phone")
+    sent = asyncio.create_task(link.send_and_wait(session, "g", b'"hi"', client_id="c1"))
+    await pipeline.next("messages", "send")
+    told = {"t": "refused", "code": "not_a_member", "app": "demo", "group": "g", "client_id": "c1"}
+    await pipeline.deliver(2, lot(epoch, 1, told | {"slot": session.slot}, bound(session.slot)))
+    with pytest.raises(RefusedError) as error:
+        await sent
+    assert error.value.code == "not_a_member"
+    assert (await call(heard))[0] == "live"
+
+
+async def test_whoever_waits_for_an_answer_hears_that_the_registration_ended(pipeline: Pipeline, link: Link) -> None:
+    epoch = await pipeline.register(partition=2)
+    await link.registered()
+    session = link.new_session("demo", "ann", "phone")
+    sent = asyncio.create_task(link.send_and_wait(session, "g", b'"hi"'))
+    await pipeline.next("messages", "send")
+    await pipeline.deliver(2, {"t": "void", "link": "L1", "epoch": epoch})
+    with pytest.raises(NotRegisteredError):
+        await sent
+
+
+async def test_an_id_that_the_pipeline_would_reject_is_refused_at_once(pipeline: Pipeline, link: Link) -> None:
+    await pipeline.register(partition=2)
+    await link.registered()
+    session = link.new_session("demo", "ann", "phone")
+    with pytest.raises(BadIdError):
+        link.new_session("demo", "ann:bob", "phone")
+    with pytest.raises(BadIdError):
+        await link.send(session, "", "c1", 77, b"1")
+    with pytest.raises(BadIdError):
+        await link.add_members(session, "g", ["ann", "x" * 65])
+
+
+async def test_nothing_is_read_while_the_handler_has_no_room(pipeline: Pipeline) -> None:
+    class Full(Heard):
+        def __init__(self) -> None:
+            super().__init__()
+            self.free = asyncio.Event()
+
+        async def room(self) -> None:
+            await self.free.wait()
+
+    full = Full()
+    async with Link("L1", pipeline.settings.kafka_bootstrap, full):
+        epoch = await pipeline.register(partition=2)
+        await call(full)
+        await pipeline.deliver(2, lot(epoch, 1, bound(0)))
+        for _ in range(2):  # beats go on
+            await pipeline.next("links", "beat")
+        assert full.calls.empty()
+        full.free.set()
+        assert (await call(full))[0] == "live"
+
+
+async def test_at_a_later_schema_version_it_leaves_says_so_and_does_not_go_on(
+    pipeline: Pipeline, heard: Heard, link: Link, caplog: pytest.LogCaptureFixture
+) -> None:
+    epoch = await pipeline.register(partition=2)
+    await call(heard)
+    session = link.new_session("demo", "ann", "phone")
+    await pipeline.deliver(2, lot(epoch, 1, bound(session.slot), v=2))
+    left, _ = await pipeline.next("links", "leave")
+    assert left["epoch"] == epoch
+    assert [await call(heard), await call(heard)] == [("void",), ("failed", "unknown_version")]
+    for waits in (link.closed(), link.registered()):
+        with pytest.raises(UnknownVersionError):
+            await waits
+    with pytest.raises(NotRegisteredError, match="upgrade"):
+        link.new_session("demo", "ann", "phone")
+    assert "gives up" in caplog.text
+
+
+async def test_the_gateway_of_the_readme_serves_lines(pipeline: Pipeline) -> None:
+    readme = (Path(__file__).parents[2] / "clients" / "python" / "README.md").read_text()
+    gateway: dict[str, Any] = {"__name__": "lines"}
+    exec(readme.split("```python\n")[1].split("```")[0], gateway)
+    (port,) = free_ports(1)
+    running = asyncio.create_task(gateway["main"](pipeline.settings.kafka_bootstrap, port))
+    epoch = await pipeline.register(partition=2)
+    for _ in range(100):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"ann\nhi\n")
+        await asyncio.wait([served := asyncio.create_task(reader.read(1))], timeout=0.3)
+        if not served.done():
+            break
+        writer.close()  # not registered yet
+        await writer.wait_closed()
+    up, _ = await pipeline.next("sessions", "up")
+    sent, _ = await pipeline.next("messages", "send")
+    assert (sent["group"], sent["sender"], sent["body"]) == ("friends", "ann", "hi")
+    told = {"t": "accepted", "app": "demo", "group": "friends", "channel": "main", "client_id": sent["client_id"]}
+    listens = bound(up["slot"]) | {"group": "friends"}
+    heard = message(1) | {"g": "friends"}
+    answer = told | {"seq": 1, "at": 5, "slot": up["slot"]}
+    await pipeline.deliver(2, {**lot(epoch, 1, listens, heard, answer), "link": "lines"})
+    assert await served + await reader.readline() == b"1 ann: hi\n"
+    writer.close()
+    await writer.wait_closed()
+    down, _ = await pipeline.next("sessions", "down")
+    assert down["slot"] == up["slot"]
+    running.cancel()
+    await asyncio.wait([running])
+    assert (await pipeline.next("links", "leave"))[0]["epoch"] == epoch
 
 
 async def test_a_link_that_stops_leaves(pipeline: Pipeline, heard: Heard) -> None:

@@ -1,41 +1,63 @@
 """Write a gateway of Linkcast: links, sessions, deliveries and pulls, as the contract (docs/contract) has them.
 
-`Link` lives on Kafka and tells a `Handler` what happens; `Views` pulls what a client lacks; `LinkState` is the rules
-about deliveries alone, without I/O.
+`Link` lives on Kafka and tells a `Handler` what happens. `Views` pulls what a client lacks; `Timeline` says what it is.
+`LinkState` has the rules about deliveries alone, without I/O.
 """
 
-from linkcast_gateway.link import (
-    BEAT_MS,
-    BODY_BYTES,
-    TIMEOUT_MS,
-    Handler,
-    Link,
+from linkcast_gateway.errors import (
+    BadIdError,
+    GatewayError,
+    KafkaAwayError,
     NotRegisteredError,
-    Registration,
-    Session,
+    PullError,
+    RefusedError,
+    SlotsUsedUpError,
+    StoppedError,
+    UnansweredError,
+    UnknownVersionError,
 )
+from linkcast_gateway.handler import Handler, Registration, Session
+from linkcast_gateway.life import BEAT_MS, TIMEOUT_MS
+from linkcast_gateway.link import BODY_BYTES, DEDUPE_WINDOW_MS, RESEND_MS, UNANSWERED, Link
 from linkcast_gateway.state import LinkState
-from linkcast_gateway.views import PullError, Views
-from linkcast_gateway.wire import Accepted, Answer, Applied, Group, Head, Message, Refused, Signal
+from linkcast_gateway.timeline import WAITING_MESSAGES, Timeline
+from linkcast_gateway.views import PULL_MESSAGES, Page, Views
+from linkcast_gateway.wire import SCHEMA, Accepted, Answer, Applied, Group, Head, Message, Refused, Signal
 
 __all__ = [
     "BEAT_MS",
     "BODY_BYTES",
+    "DEDUPE_WINDOW_MS",
+    "PULL_MESSAGES",
+    "RESEND_MS",
+    "SCHEMA",
     "TIMEOUT_MS",
+    "UNANSWERED",
+    "WAITING_MESSAGES",
     "Accepted",
     "Answer",
     "Applied",
+    "BadIdError",
+    "GatewayError",
     "Group",
     "Handler",
     "Head",
+    "KafkaAwayError",
     "Link",
     "LinkState",
     "Message",
     "NotRegisteredError",
+    "Page",
     "PullError",
     "Refused",
+    "RefusedError",
     "Registration",
     "Session",
     "Signal",
+    "SlotsUsedUpError",
+    "StoppedError",
+    "Timeline",
+    "UnansweredError",
+    "UnknownVersionError",
     "Views",
 ]

@@ -1,6 +1,7 @@
 """What a gateway reads from Kafka, as the contract describes it. Written by hand: nothing of the pipeline is shared.
 
-Only what a gateway reads is typed; what it writes is plain JSON made in `link`.
+Only what a gateway reads is typed; what it writes is plain JSON made in `link`. What came later than this library is
+skipped where the contract allows it, and else said outright: `LaterVersion` is never taken for an older record.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 #: The schema version known here; a record of a later one would be misread.
-Version = Annotated[int, Meta(ge=1, le=1)]
+SCHEMA: Final = 1
+Version = Annotated[int, Meta(ge=1, le=SCHEMA)]
 
 
 class Group(NamedTuple):
@@ -194,6 +196,25 @@ class _RawLot(_Wire, tag="lot"):
     v: Version = 1
 
 
+class _Versioned(Struct):
+    """Of any record, all that one may read before its version is known."""
+
+    v: int = 1
+
+
+class LaterVersion(Exception):  # noqa: N818 - it says what the record is
+    """A record of a schema version that came later than this library.
+
+    Attributes:
+        version: which one.
+    """
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"schema version {version}")
+        self.version = version
+
+
+_versioned: Final = msgspec.json.Decoder(_Versioned)
 _lot_or_void: Final = msgspec.json.Decoder(Lot | Void)
 _raw_lot: Final = msgspec.json.Decoder(_RawLot)
 _entry: Final = msgspec.json.Decoder(Entry)
@@ -205,10 +226,14 @@ def delivery(value: bytes) -> Lot | Void | None:
     """The record of `deliveries` in `value`; None for one not known here.
 
     A lot with an entry of a kind that came later than this gateway keeps its other entries.
+
+    Raises:
+        LaterVersion: it must not be read.
     """
     with contextlib.suppress(msgspec.DecodeError):
         understood: Lot | Void = _lot_or_void.decode(value)
         return understood
+    _refuse_later(value)
     try:
         raw = _raw_lot.decode(value)
     except msgspec.DecodeError:
@@ -218,11 +243,25 @@ def delivery(value: bytes) -> Lot | Void | None:
 
 
 def answers(value: bytes) -> list[AnswerTo]:
-    """The answers in a record of `answers`."""
+    """The answers in a record of `answers`; none of one that is not understood.
+
+    Raises:
+        LaterVersion: it must not be read.
+    """
     try:
         return _answers.decode(value).entries
     except msgspec.DecodeError:
+        _refuse_later(value)
         return []
+
+
+def _refuse_later(value: bytes) -> None:
+    try:
+        version = _versioned.decode(value).v
+    except msgspec.DecodeError:
+        return
+    if version > SCHEMA:
+        raise LaterVersion(version)
 
 
 def _known(item: Raw) -> Entry | None:

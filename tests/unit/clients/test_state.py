@@ -347,6 +347,14 @@ def test_an_entry_of_a_later_kind_is_skipped_and_the_others_are_kept() -> None:
     assert events == [Live(A, (1,), (("main", 3),))]
 
 
-@pytest.mark.parametrize("value", [b"", b"{", b'{"t":"lot"}', b'{"t":"void","link":"L1","epoch":9,"v":2}'])
+@pytest.mark.parametrize("value", [b"", b"{", b'{"t":"lot"}', b'{"t":"later","link":"L1"}', b"[1]"])
 def test_bytes_that_are_no_delivery_are_none(value: bytes) -> None:
     assert wire.delivery(value) is None
+
+
+@pytest.mark.parametrize("value", [lot(0, 1).replace(b"{", b'{"v":2,', 1), b'{"t":"later","v":7}'])
+def test_a_record_of_a_later_version_is_never_guessed_at(value: bytes) -> None:
+    with pytest.raises(wire.LaterVersion):
+        wire.delivery(value)
+    with pytest.raises(wire.LaterVersion):
+        wire.answers(value)

@@ -1,0 +1,316 @@
+"""The life of a link on Kafka: one registration after the other, each read until it is void.
+
+What it guarantees: its position is fixed before anybody hears of the registration; beats go on whatever is read; on a
+schema version that came later it ends, and says why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Final, Self
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError, KafkaTimeoutError
+
+from linkcast_gateway import wire
+from linkcast_gateway.asks import Asks
+from linkcast_gateway.errors import (
+    GatewayError,
+    KafkaAwayError,
+    NotRegisteredError,
+    StoppedError,
+    UnknownVersionError,
+)
+from linkcast_gateway.handler import Handler, Registration, Session
+from linkcast_gateway.kafka import (
+    READ_MS,
+    answer_to,
+    consumer_of,
+    json_of,
+    listen,
+    listen_for_answer,
+    log_failure,
+    producer_of,
+    started,
+)
+from linkcast_gateway.state import Answered, Closed, Deliver, Event, Forgotten, Gone, LinkState, Live, Resync
+from linkcast_gateway.wire import Head, Message, Signal
+
+log = logging.getLogger(__name__)
+
+# The contract's limits.
+BEAT_MS: Final = 1_000
+TIMEOUT_MS: Final = 10_000
+
+_RETRY_S: Final = 1.0
+
+
+class Life:
+    """Registers, beats, reads and hands on, again and again until stopped.
+
+    Args:
+        link: the link's id.
+        kafka: brokers to ask first.
+        handler: hears what happens.
+        about: what the pipeline is told of the link.
+    """
+
+    def __init__(self, link: str, kafka: str, handler: Handler, about: dict[str, str]) -> None:
+        self.id = link
+        self.registration: Registration | None = None
+        self.state: LinkState | None = None
+        self.sessions: dict[int, Session] = {}
+        self.failure: GatewayError | None = None
+        self._kafka = kafka
+        self._handler = handler
+        self._about = about
+        self._producer: AIOKafkaProducer | None = None
+        self._asks = Asks()
+        self._next_slot = 0
+        self._changed = asyncio.Event()
+        self._life: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Begin to live; does not wait for the registration."""
+        self.failure = None
+        self._life = asyncio.create_task(self._live(), name=f"link-{self.id}")
+
+    async def registered(self) -> Registration:
+        """Wait for a living registration.
+
+        Raises:
+            StoppedError: the link is not started.
+            UnknownVersionError: it has given up.
+        """
+        while self.registration is None:
+            if self.failure is not None:
+                raise self.failure
+            if self._life is None:
+                raise StoppedError("the link is not started: call start, or use `async with`")
+            self._changed.clear()
+            await self._changed.wait()
+        return self.registration
+
+    async def closed(self) -> None:
+        """Wait until the link is stopped, or gives up.
+
+        Raises:
+            UnknownVersionError: it has given up.
+        """
+        while self.failure is None and self._life is not None:
+            self._changed.clear()
+            await self._changed.wait()
+        if self.failure is not None:
+            raise self.failure
+
+    async def stop(self) -> None:
+        """Leave, so that the pipeline need not wait for silence, and let go of Kafka. What was sent goes out first."""
+        if self._life is None:
+            return
+        life, self._life = self._life, None
+        if self.registration is not None:
+            await self._leave(self.registration)
+        for _ in range(2):  # the second one also ends a producer that waits for a broker that is away
+            life.cancel()
+            await asyncio.wait([life], timeout=TIMEOUT_MS / 2000)
+        self._changed.set()
+
+    # One registration after the other.
+
+    async def _live(self) -> None:
+        """Live until stopped. A producer is kept for as long as it is sound."""
+        while self._life is not None:
+            try:
+                producer = producer_of(self._kafka, f"link-{self.id}")
+                async with started(producer):
+                    self._producer = producer
+                    await self._register_and_serve(producer)
+            except wire.LaterVersion as later:
+                self._fail(UnknownVersionError(later.version, wire.SCHEMA))
+                return
+            except (KafkaError, TimeoutError) as error:
+                log.warning("link %s: %s %s; registers anew", self.id, type(error).__name__, error)
+            except Exception:
+                log.exception("link %s: a defect, here or in the handler; registers anew", self.id)
+            await asyncio.sleep(_RETRY_S)
+
+    async def _register_and_serve(self, producer: AIOKafkaProducer) -> None:
+        while self._life is not None:
+            consumer = consumer_of(self._kafka, f"link-{self.id}")
+            async with started(consumer):
+                try:
+                    # One that took longer might have been void before its partition was listened to.
+                    async with asyncio.timeout(TIMEOUT_MS / 2000):
+                        registration = await self._register(producer, consumer)
+                except TimeoutError:
+                    log.warning("link %s: no answer yet; registers anew", self.id)
+                    continue
+                if registration is None:
+                    await asyncio.sleep(_RETRY_S)
+                    continue
+                try:
+                    self._begin(registration)
+                    await self._serve(registration, consumer)
+                finally:
+                    self._end()
+
+    async def _register(self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer) -> Registration | None:
+        """Ask, wait for the answer, and fix the position in the partition given; None if refused."""
+        requester = uuid.uuid4().hex  # fresh, so that no old answer is taken for this one's
+        await listen_for_answer(consumer, len(await producer.partitions_for("answers")), requester)
+        register = {"t": "register", "link": self.id, "requester": requester, **self._about}
+        await producer.send_and_wait("links", json_of(register), key=self.id.encode())
+        answer = await answer_to(consumer, requester)
+        if not isinstance(answer, wire.Registered):
+            log.warning("link %s is refused: %s", self.id, getattr(answer, "code", answer))
+            return None
+        await listen(consumer, TopicPartition("deliveries", answer.partition))
+        return Registration(answer.epoch, answer.partition, answer.partitions)
+
+    async def _serve(self, registration: Registration, consumer: AIOKafkaConsumer) -> None:
+        """Beat and read until the registration is dead."""
+        state = self.state = LinkState(self.id, registration.epoch)
+        reader = asyncio.create_task(self._read(state, consumer))
+        try:
+            while not reader.done():
+                await self._beat(registration)
+                await self._act(state.tick(_now_ms()))
+                await asyncio.wait([reader], timeout=BEAT_MS / 1000)
+            reader.result()
+        except wire.LaterVersion:
+            await self._leave(registration)
+            raise
+        finally:
+            reader.cancel()
+            with contextlib.suppress(asyncio.CancelledError, wire.LaterVersion):
+                await reader
+
+    async def _read(self, state: LinkState, consumer: AIOKafkaConsumer) -> None:
+        while not state.closed:
+            await self._handler.room()
+            for records in (await consumer.getmany(timeout_ms=READ_MS)).values():
+                for record in records:
+                    if (known := wire.delivery(record.value)) is not None:
+                        await self._act(state.feed(known, _now_ms()))
+
+    async def _beat(self, registration: Registration) -> None:
+        """Say that the link lives. While the broker is away no link dies of silence, so neither do we give up."""
+        beat = {"t": "beat", "link": self.id, "epoch": registration.epoch, "sessions": len(self.sessions)}
+        try:
+            if self._producer is not None:
+                await self._producer.send_and_wait("links", json_of(beat), key=self.id.encode())
+        except KafkaError as error:
+            if not (error.retriable or isinstance(error, KafkaTimeoutError)):
+                raise
+            log.warning("link %s: a beat was not sent: %s", self.id, error)
+
+    async def _leave(self, registration: Registration) -> None:
+        leave = {"t": "leave", "link": self.id, "epoch": registration.epoch}
+        if self._producer is None:
+            return
+        with contextlib.suppress(KafkaError, TimeoutError):
+            async with asyncio.timeout(TIMEOUT_MS / 1000):
+                await self._producer.flush()
+                await self._producer.send_and_wait("links", json_of(leave), key=self.id.encode())
+
+    def _begin(self, registration: Registration) -> None:
+        self.registration = registration
+        self._next_slot = 0
+        self._changed.set()
+        log.info("link %s lives: epoch %s, partition %s", self.id, registration.epoch, registration.partition)
+        self._handler.on_registered(registration)
+
+    def _end(self) -> None:
+        self.registration = self.state = None
+        self.sessions = {}
+        self._asks.end(NotRegisteredError("the registration ended before the answer came: send it again elsewhere"))
+        self._handler.on_void()
+
+    def _fail(self, error: GatewayError) -> None:
+        log.error("link %s gives up: %s", self.id, error)
+        self.failure = error
+        self._changed.set()
+        self._handler.on_failed(error)
+
+    # What follows from what is read.
+
+    async def _act(self, events: Sequence[Event]) -> None:
+        """Hand events on, in order."""
+        handler = self._handler
+        for event in events:
+            match event:
+                case Deliver():
+                    self._deliver(event)
+                case Answered(slot, answer):
+                    if not self._asks.answered(slot, answer):
+                        handler.on_answer(slot, answer)
+                case Live(group, slots, heads):
+                    handler.on_live(group, slots, heads)
+                case Gone(group, slots):
+                    handler.on_gone(group, slots)
+                case Forgotten(source, bindings):
+                    handler.on_forgotten(source, bindings)
+                case Resync(source, have):
+                    await self._ask(source, have)
+                case Closed():
+                    log.warning("link %s: epoch %s is void; registers anew", self.id, event.epoch)
+
+    def _deliver(self, event: Deliver) -> None:
+        match event.entry:
+            case Message() as message:
+                self._handler.on_message(event.group, message, event.slots)
+            case Signal() as signal:
+                self._handler.on_signal(event.group, signal, event.slots)
+            case Head() as head:
+                self._handler.on_head(event.group, head, event.slots)
+
+    async def _ask(self, source: int, have: int) -> None:
+        log.warning("link %s: lost track of source %s after lot %s; asks it to begin anew", self.id, source, have)
+        record = {"t": "resync", **self._address(self._living()), "source": source, "have": have}
+        await self._produce("resync", None, json_of(record), partition=source)
+
+    # What every record of a link needs.
+
+    def _living(self) -> Registration:
+        if self.registration is not None:
+            return self.registration
+        if self.failure is not None:
+            raise NotRegisteredError(f"the link has given up: {self.failure}")
+        raise NotRegisteredError("the link registers anew")
+
+    def _address(self, registration: Registration) -> dict[str, Any]:
+        return {"link": self.id, "epoch": registration.epoch, "partition": registration.partition}
+
+    async def _produce(self, topic: str, key: str | None, value: bytes, partition: int | None = None) -> None:
+        """Hand a record to the producer. Its answer tells whether it arrived.
+
+        Raises:
+            KafkaAwayError: the producer's memory stayed full.
+        """
+        if self._producer is None:
+            raise StoppedError("the link is not started")
+        bytes_of_key = None if key is None else key.encode()
+        try:
+            sent = await self._producer.send(topic, value, key=bytes_of_key, partition=partition)
+        except KafkaTimeoutError as error:
+            raise KafkaAwayError("Kafka takes nothing just now: try again later") from error
+        sent.add_done_callback(log_failure)
+
+
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
