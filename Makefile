@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help setup check test run demo down lock clean
+.PHONY: help setup check test run demo bench down lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -48,12 +48,17 @@ run: setup  ## start the services and one worker of each role
 demo: setup  ## start everything and show a large group at work
 	@$(BIN)/linkcast demo
 
+bench: setup  ## measure everything beside its baselines, or ONLY=<figure> (about 25 minutes)
+	@$(BIN)/linkcast bench $(if $(ONLY),--only $(ONLY))
+
 down: setup  ## stop whatever still runs: gateways, workers, services; data stays
 	@$(BIN)/linkcast down
 
 lock: setup  ## resolve the dependencies anew (needs uv)
 	@uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
 	  --custom-compile-command 'make lock' --quiet --output-file requirements.lock
+	@uv pip compile jobs/bench/baselines/quix.in --universal --python-version 3.11 --generate-hashes \
+	  --custom-compile-command 'make lock' --quiet --output-file jobs/bench/baselines/quix.lock
 
 clean: down  ## stop the services and forget their data and the environment
 	@$(BIN)/linkcast services forget

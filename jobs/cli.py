@@ -30,6 +30,7 @@ COMMANDS: Final[dict[str, str]] = {
     "demo": "jobs.demo.command",
     "verify": "jobs.verify_command",
     "contract": "jobs.contract",
+    "bench": "jobs.bench.command",
     "reference": "jobs.reference.command",
 }
 
