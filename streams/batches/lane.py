@@ -294,6 +294,8 @@ class Lane:
     async def _bring_up(self, rows: Rows, store: LocalStore) -> None:
         """Bring older rows to the version known here: piece by piece, each a transaction of its own."""
         while (told := self._bring_up_a_piece(rows)) is not None:
+            if told != self.paused_for:
+                log.info("%r: %s", self, told)
             self.paused_for = told
             self._check_generation()
             changes = rows.take()

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -51,12 +51,30 @@ _SIZE: Final = Size(
 )
 
 
-class FaultyStack(Stack):
-    """Workers that do what is planned for them."""
+@dataclass(frozen=True)
+class Release:
+    """What a worker is made of.
 
-    def start_worker(self, role: Role, name: str, view_port: int) -> Process:
-        command = [sys.executable, "-m", "tests.faults.worker", "--role", role, "--name", name]
-        return self._start(name, command, {f"{PREFIX}VIEW_PORT": str(view_port), "PYTHONPATH": str(ROOT)})
+    Attributes:
+        module: the one to run; takes a role and a name.
+        place: where its modules are, before any that are installed.
+    """
+
+    module: tuple[str, ...]
+    place: Path = ROOT
+
+
+#: This release; does what is planned for it.
+THIS: Final = Release(("tests.faults.worker",))
+
+
+class FaultyStack(Stack):
+    """Workers of any release."""
+
+    def start_release(self, release: Release, role: Role, name: str, view_port: int) -> Process:
+        """Start a worker; nothing but its own release is found before what is installed."""
+        command = [sys.executable, "-P", "-m", *release.module, "--role", role, "--name", name]
+        return self._start(name, command, {f"{PREFIX}VIEW_PORT": str(view_port), "PYTHONPATH": str(release.place)})
 
 
 class Stage(Cluster):
@@ -72,12 +90,17 @@ class Stage(Cluster):
 
     # -- workers -----------------------------------------------------------------------------------------------------
 
-    def start(self, name: str) -> None:
+    def start(self, name: str, release: Release = THIS) -> None:
         """Start a worker: `groups`, or `groups-2` for another one of the role."""
         role = next(role for role in ROLES if name.startswith(role))
         port = self._ports.setdefault(name, free_ports(1)[0])
-        self._processes[name] = self.stack.start_worker(role, name, port)
+        self._processes[name] = self.stack.start_release(release, role, name, port)
         self._doomed.discard(name)
+
+    def replace(self, name: str, release: Release = THIS) -> None:
+        """End a worker in order, and start it again."""
+        self.stop(name)
+        self.start(name, release)
 
     def set_up(self) -> None:
         """One worker of each role, ready, with nothing planned."""
@@ -116,6 +139,10 @@ class Stage(Cluster):
         """What a worker did to itself."""
         place = happened_in(self.folder(name))
         return msgspec.json.decode(place.read_bytes(), type=Happened) if place.exists() else None
+
+    def doom(self, name: str) -> None:
+        """Let a worker end by itself."""
+        self._doomed.add(name)
 
     def died(self, name: str) -> bool:
         """Whether a worker is gone; then it can be started again."""
@@ -179,11 +206,14 @@ class Stage(Cluster):
     # -- the load ----------------------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def load(self, seed: int) -> AsyncIterator[Scene]:
-        """Users at work while the block runs; on leaving all comes to rest, and is judged: `scene.report`."""
+    async def load(self, seed: int, most_s: int = _SIZE.seconds) -> AsyncIterator[Scene]:
+        """Users at work while the block runs, if it takes no longer than `most_s`.
+
+        On leaving all comes to rest, and is judged: `scene.report`.
+        """
         self.judged_good = False
         await asyncio.to_thread(self.set_up)
-        scene = Scene(self, seed)
+        scene = Scene(self, seed, most_s)
         try:
             await scene.begin()
             yield scene
@@ -202,10 +232,29 @@ class Heard:
     Attributes:
         newest_ms: partition -> when the newest message that was delivered from there was appended.
         lives: how often sessions were bound.
+        registrations: how often a link was registered.
+        silence_s: partition -> the longest time that nothing was heard from there.
     """
 
     newest_ms: dict[int, int]
     lives: int = 0
+    registrations: int = 0
+    silence_s: dict[int, float] = field(default_factory=dict)
+    _at_s: dict[int, float] = field(default_factory=dict)
+
+    def message(self, partition: int, appended_ms: int) -> None:
+        """One was delivered."""
+        now_s = time.monotonic()
+        silence_s = now_s - self._at_s.get(partition, now_s)
+        self._at_s[partition] = now_s
+        self.silence_s[partition] = max(self.silence_s.get(partition, 0.0), silence_s)
+        self.newest_ms[partition] = max(self.newest_ms.get(partition, 0), appended_ms)
+
+    def longest_silence_s(self) -> float:
+        """Of all partitions since the last time this was asked."""
+        longest_s = max(self.silence_s.values(), default=0.0)
+        self.silence_s.clear()
+        return longest_s
 
 
 class _Ears(Handler):
@@ -217,6 +266,7 @@ class _Ears(Handler):
         self._partitions = partitions
 
     def on_registered(self, registration: Registration) -> None:
+        self._heard.registrations += 1
         self._handler.on_registered(registration)
 
     def on_void(self) -> None:
@@ -231,7 +281,7 @@ class _Ears(Handler):
 
     def on_message(self, group: Group, message: Message, slots: Sequence[int]) -> None:
         partition = partition_of(key_of(group.app, group.name), self._partitions)
-        self._heard.newest_ms[partition] = max(self._heard.newest_ms.get(partition, 0), message.at)
+        self._heard.message(partition, message.at)
         self._handler.on_message(group, message, slots)
 
     def on_answer(self, slot: int, answer: Answer) -> None:
@@ -252,7 +302,7 @@ class Scene:
         unjudged: well-formed records that were made to fail, which the judge can't know: (topic, partition, offset).
     """
 
-    def __init__(self, stage: Stage, seed: int) -> None:
+    def __init__(self, stage: Stage, seed: int, most_s: int) -> None:
         settings = stage.settings
         self.app = f"a{uuid4().hex[:8]}"
         self.heard = Heard({})
@@ -262,7 +312,7 @@ class Scene:
         self.planned: list[str] = []
         self.unjudged: set[tuple[str, int, int]] = set()
         self._stage = stage
-        self._scenario = two_links(write(seed, _SIZE))
+        self._scenario = two_links(write(seed, replace(_SIZE, seconds=most_s)))
         self.groups = list(self._scenario.groups)
         self.partitions = {partition_of(key_of(self.app, group), settings.partitions) for group in self.groups}
         self.crowd = Crowd(self.app, LINKS[:2], self._link)

@@ -166,16 +166,17 @@ def _write_whole(path: Path, content: bytes) -> None:
     partial.replace(path)
 
 
-async def main(role: Role, name: str) -> None:
+async def _run(worker_class: type[FaultyWorker], role: Role, name: str) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with FaultyWorker(role, load(None), name).running() as worker:
+    async with worker_class(role, load(None), name).running() as worker:
         logging.getLogger(__name__).info("%s runs, views at %s", name, worker.views.url)
         await worker.wait(stop)
     logging.getLogger(__name__).info("%s stopped in order", name)
 
 
-if __name__ == "__main__":
+def main(worker_class: type[FaultyWorker] = FaultyWorker) -> None:
+    """Run one worker of a class until it is told to stop."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--role", choices=ROLES, required=True)
     parser.add_argument("--name", required=True)
@@ -185,4 +186,8 @@ if __name__ == "__main__":
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("aiokafka.producer.sender").setLevel(logging.ERROR)
     uvloop.install()
-    asyncio.run(main(given.role, given.name))
+    asyncio.run(_run(worker_class, given.role, given.name))
+
+
+if __name__ == "__main__":
+    main()
