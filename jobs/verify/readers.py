@@ -35,6 +35,8 @@ _COLUMNS: Final = (
     *("client_id", "at", "body", "kind", "audience", "audience_version"),
 )
 _BODY: Final = _COLUMNS.index("body")
+_EPOCH: Final = ":epoch"
+_NEVER_S: Final = 1 << 40
 _UPTIME_S: Final = 2  # Redis tells whole seconds
 _STREAM: Final = ":recent"
 
@@ -182,7 +184,15 @@ async def _read_redis(url: str, progress: Progress) -> tuple[list[StoredMessage]
                 rows.append(_cached(key, id_, fields[b"m"]))
             progress("Redis", len(rows), 0)
         progress("Redis", len(rows), len(rows))
-        return rows, (seconds - info["uptime_in_seconds"] + _UPTIME_S) * 1_000
+        began = max(seconds - info["uptime_in_seconds"], _begun(await redis.get(_EPOCH)))
+        return rows, (began + _UPTIME_S) * 1_000
+
+
+def _begun(epoch: bytes | None) -> int:
+    """The second when the cache's life began, by its epoch; a cache without one has yet to begin."""
+    if epoch is None:
+        return _NEVER_S
+    return int(epoch.partition(b"-")[0]) if b"-" in epoch else 0
 
 
 def _cached(key: bytes, id_: bytes, value: bytes) -> StoredMessage:

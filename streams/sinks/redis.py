@@ -1,8 +1,9 @@
 """The newest messages of each channel in Redis: a cache that may forget, and says when it did.
 
 A channel is a stream, `app:group:channel:recent`, whose ids are `seq-0`. What later changes a message goes beside it,
-not into it, under another ending of the same key. `:epoch` names the cache's life: a reader that finds none, as after a
-restart, does not trust the rest; one that finds another than before knows that all it remembers is gone.
+not into it, under another ending of the same key. `:epoch` names the cache's life, and the second when it began: a reader
+that finds none, as after a restart, does not trust the rest; one that finds another than before knows that all it
+remembers is gone.
 """
 
 from __future__ import annotations
@@ -30,6 +31,12 @@ log = logging.getLogger(__name__)
 EPOCH: Final = ":epoch"
 _SOCKET_S: Final = 3.0
 _EPOCH_BYTES: Final = 8
+
+#: Gives the epoch; begins one where there is none.
+_LIVE: Final = """\
+redis.call('SET', KEYS[1], redis.call('TIME')[1] .. '-' .. ARGV[1], 'NX')
+return redis.call('GET', KEYS[1])
+"""
 
 #: Appends (seq, message) pairs to a stream, leaving out what it has; a replayed batch changes nothing.
 _APPEND: Final = """\
@@ -97,12 +104,11 @@ class RecentCache:
 
     async def _append(self, streams: list[tuple[str, list[Entry]]]) -> None:
         async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.set(EPOCH, secrets.token_hex(_EPOCH_BYTES), nx=True)
-            pipe.get(EPOCH)
+            pipe.eval(_LIVE, 1, EPOCH, secrets.token_hex(_EPOCH_BYTES))
             for key, entries in streams:
                 pairs = (part for entry in entries for part in (entry.message.seq, entry.encoded))
                 pipe.eval(_APPEND, 1, key, limits.CACHE_ENTRIES, limits.CACHE_IDLE_S, *pairs)
-            _, epoch, *answers = await _run(pipe, self.seconds["write"])
+            epoch, *answers = await _run(pipe, self.seconds["write"])
         self._saw(epoch)
         for (key, _), answer in zip(streams, answers, strict=True):
             if isinstance(answer, RedisError):

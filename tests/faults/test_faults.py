@@ -8,14 +8,17 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Callable
 from typing import Final
 
 import pytest
 from aiokafka import AIOKafkaProducer
 from msgspec import Raw
+from redis.asyncio import Redis
 
 from jobs.demo.scenario import TEAM
 from jobs.services import Services
+from streams.app import ROLES
 from tests.faults.pulls import Pulls
 from tests.faults.stage import SESSION_S, Stage, place_of
 from tests.faults.worker import UNBEARABLE, Plan, Step
@@ -98,6 +101,77 @@ async def test_another_worker_comes_under_load_and_goes_again(stage: Stage) -> N
         await scene.until(lambda: stage.serving("groups") == alone, 20, "all partitions are back")
         assert "groups-2 stopped in order" in stage.log("groups-2")
         assert not TROUBLE.search(stage.log("groups-2")), stage.log("groups-2")
+
+
+async def test_workers_of_several_roles_are_added_all_restarted_one_by_one_and_taken_away_again(
+    stage: Stage, tell: Callable[[str], None]
+) -> None:
+    added = ("groups-2", "users-2")
+    async with stage.load(seed=6, most_s=400) as scene:
+        alone = {name: stage.serving(name) for name in ROLES}
+        for name in added:
+            await asyncio.to_thread(stage.start, name)
+        for name, first in zip(added, ("groups", "users"), strict=True):
+            await scene.until(
+                lambda name=name, first=first: 0 < stage.serving(name) == alone[first] - stage.serving(first),  # type: ignore[misc]
+                60,
+                f"{first} and {name} share the partitions",
+            )
+        scene.heard.longest_silence_s()
+
+        for name in (*ROLES, *added):
+            lives = scene.heard.lives
+            await asyncio.to_thread(stage.replace, name)
+            await scene.until(lambda name=name: stage.ready(name), 60, f"{name} is back")  # type: ignore[misc]
+            await scene.all_hear(now_ms())
+            await scene.until(lambda lives=lives: scene.heard.lives > lives, 30, "who comes is bound")  # type: ignore[misc]
+            scene.planned.append(f"{name} was restarted")
+        silence_s = scene.heard.longest_silence_s()
+
+        for name in added:
+            await asyncio.to_thread(stage.stop, name)
+            scene.planned.append(f"{name} was taken away")
+        await scene.until(lambda: {name: stage.serving(name) for name in ROLES} == alone, 60, "the first own all again")
+        await scene.all_hear(now_ms())
+    tell(f"rolling restart of {len(alone) + len(added)} workers: longest silence of a partition {silence_s:.1f} s")
+
+
+async def test_the_broker_is_killed_and_comes_back_under_load(
+    services: Services, stage: Stage, tell: Callable[[str], None]
+) -> None:
+    async with stage.load(seed=7) as scene:
+        scene.heard.longest_silence_s()
+        await asyncio.to_thread(services.kill, "kafka")
+        scene.planned.append("the broker was killed")
+        await asyncio.to_thread(services.start, "kafka")
+        scene.planned.append("the broker was started")
+        await scene.all_hear(now_ms(), 90)
+        await scene.until(lambda: all(map(stage.ready, ROLES)), 60, "all workers serve")
+        lives = scene.heard.lives
+        await scene.until(lambda: scene.heard.lives > lives, 60, "who comes is bound")
+        silence_s = scene.heard.longest_silence_s()
+        assert scene.heard.registrations == len(scene.crowd.links), "an outage of the broker kills no link"
+    tell(f"broker killed and started: longest silence of a partition {silence_s:.1f} s")
+
+
+async def test_redis_is_flushed_under_load_and_pages_stay_whole(stage: Stage) -> None:
+    async with (
+        stage.load(seed=8) as scene,
+        Pulls(stage, scene.app) as pulls,
+        Redis.from_url(stage.settings.redis_url) as redis,
+    ):
+        for _ in range(3):
+            await redis.flushdb()
+            scene.planned.append("Redis was flushed")
+            flushed_ms = now_ms()
+            for group in [TEAM, *scene.groups[1:6]]:
+                await pulls.pull(group)
+            await scene.all_hear(flushed_ms)
+        await scene.until(lambda: "the cache was lost, and fills again" in stage.log("sinks"), 10, "it is noticed")
+        await pulls.compare()
+    assert pulls.statuses[200] > 3 * 3 * 5
+    assert pulls.statuses.keys() <= {200, 503}
+    assert scene.report.cached, "the cache fills again"
 
 
 async def test_cassandra_is_away_for_half_a_minute_under_load(services: Services, stage: Stage) -> None:
