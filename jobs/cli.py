@@ -25,6 +25,7 @@ COMMANDS: Final[dict[str, str]] = {
     "services": "jobs.services.commands",
     "topics": "jobs.topics",
     "config": "jobs.config",
+    "top": "jobs.top.command",
     "worker": "jobs.worker",
     "token": "jobs.token",
     "demo": "jobs.demo.command",
