@@ -26,6 +26,10 @@ class Directory:
         """Where a partition's owner was found last."""
         return self._urls.get((role, partition))
 
+    def owners(self) -> dict[tuple[str, int], str]:
+        """Where the owner of each kind and partition was found last."""
+        return dict(self._urls)
+
     def offset(self, partition: int) -> int | None:
         """The first offset of a partition of `history` that may not be stored; None if nothing was ever stored.
 

@@ -1,0 +1,1 @@
+"""`linkcast top`: a cluster on one screen, live. `sight` asks, `figures` reckons, `screen` draws."""
