@@ -24,6 +24,7 @@ from streams.settings import Settings
 
 _READY_S: Final = 90.0
 _EVERY_S: Final = 1.0
+_USERS: Final = ("ann", "bob")
 
 app = typer.Typer(add_completion=False)
 
@@ -78,10 +79,10 @@ def _watch(stack: Stack, console: Console, stop: threading.Event) -> None:
     settings = stack.settings
     addresses = [f"http://{settings.host}:{port}" for port in settings.gateway_ports]
     console.print()
-    console.print(f"[bold]Linkcast runs.[/] Open [bold cyan]{addresses[0]}[/], pick a name and make a group;")
-    console.print(
-        f"open [bold cyan]{addresses[-1]}[/] in another tab, pick another name and join it. Ctrl-C stops all."
-    )
+    console.print("[bold]Linkcast runs.[/] Open these in two tabs, as two people on two links. Ctrl-C stops all.")
+    for user, address in zip(_USERS, (addresses[0], addresses[-1]), strict=True):
+        console.print(f"  {user}: [bold cyan]{address}/?user={user}[/]", soft_wrap=True)
+    console.print(f"In {_USERS[0]}'s tab, make a group and invite {_USERS[1]}: it appears in the other. Say hello.")
     console.print(f"[dim]logs: {stack.log('*').parent}   views: http://{settings.host}:{settings.view_port}/health[/]")
     console.print()
     before = Sight.now(stack)

@@ -1,8 +1,7 @@
 """The WebSocket side: a page's connection is a session of the link; deliveries for its slot go to its socket.
 
-It keeps nothing but connections. A socket too slow for its queue is closed, and pulls when it is back: memory is
-bounded whatever the clients do. Who a client says it is, is taken on trust here: a real gateway has a login before
-`hello`.
+It keeps nothing but connections, and who is online where somebody looks. Who a client says it is, is taken on trust: a
+real gateway has a login before `hello`.
 """
 
 from __future__ import annotations
@@ -13,8 +12,7 @@ import json
 import logging
 import re
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,9 +20,12 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 from yarl import URL
 
+from examples.gateway.connection import BAD_HELLO, NOT_REGISTERED, VOID, Connection
+from examples.gateway.people import People, Watch
 from linkcast_gateway import (
     BODY_BYTES,
     Answer,
+    GatewayError,
     Group,
     Handler,
     Head,
@@ -42,87 +43,15 @@ log = logging.getLogger(__name__)
 
 PAGE: Final = Path(__file__).parent / "page"
 
-#: Close codes: the page connects again after each of them.
-VOID: Final = 4001
-TOO_SLOW: Final = 4002
-NOT_REGISTERED: Final = 4003
-#: The page made a mistake and must not simply try again.
-BAD_HELLO: Final = 4400
-
-_ID: Final = re.compile(r"[A-Za-z0-9_.@-]{1,64}\Z")
-_QUEUE_FRAMES: Final = 1_000
-_QUEUE_BYTES: Final = 1 << 20
+_ID_CHARS: Final = 64
+_ID: Final = re.compile(rf"[A-Za-z0-9_.@-]{{1,{_ID_CHARS}}}\Z")
+_INVITED: Final = 500  # names in one frame
 _HELLO_S: Final = 10
-_CLOSE_S: Final = 5.0
 _PING_S: Final = 20
-_json: Final = msgspec.json.Encoder().encode
-_FRAME_BYTES: Final = BODY_BYTES + 4_096
+_PULSE_S: Final = 1.0
+_FRAME_BYTES: Final = 2 * BODY_BYTES + 4_096
 _POLICY: Final = "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; frame-ancestors 'none'"
-
-
-class Connection:
-    """One socket: frames wait in a bounded queue and are written by one task.
-
-    Args:
-        socket: where they go.
-        session: whose it is.
-        abort: cuts the line to a client that does not even read that it is closed.
-    """
-
-    def __init__(self, socket: web.WebSocketResponse, session: Session, abort: Callable[[], None]) -> None:
-        self.session = session
-        self.groups: set[str] = set()  # those the session is live in
-        self._socket = socket
-        self._abort = abort
-        self._frames: deque[bytes] = deque()
-        self._bytes = 0
-        self._wake = asyncio.Event()
-        self._closing: tuple[int, bytes] | None = None
-        self._writer = asyncio.create_task(self._write())
-
-    def push(self, frame: bytes) -> None:
-        """Send a frame, or close the socket if too much waits already."""
-        if self._closing is not None:
-            return
-        if len(self._frames) >= _QUEUE_FRAMES or self._bytes + len(frame) > _QUEUE_BYTES:
-            self.close(TOO_SLOW, b"too slow")
-            return
-        self._frames.append(frame)
-        self._bytes += len(frame)
-        self._wake.set()
-
-    def close(self, code: int, why: bytes) -> None:
-        """Close the socket; what waits is dropped."""
-        if self._closing is None:
-            self._closing = (code, why)
-            self._frames.clear()
-            self._writer.cancel()  # it may be waiting for the client to read
-
-    async def ended(self) -> None:
-        """The client is gone, or is being closed: wait until the writer is done."""
-        if self._closing is None:
-            self._writer.cancel()
-        await asyncio.wait([self._writer])
-
-    async def _write(self) -> None:
-        with contextlib.suppress(asyncio.CancelledError, ConnectionError):
-            await self._write_frames()
-        if self._closing is None:
-            return
-        try:
-            async with asyncio.timeout(_CLOSE_S):
-                await self._socket.close(code=self._closing[0], message=self._closing[1])
-        except (TimeoutError, ConnectionError):
-            self._abort()
-
-    async def _write_frames(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._frames:
-                frame = self._frames.popleft()
-                self._bytes -= len(frame)
-                await self._socket.send_frame(frame, WSMsgType.TEXT)
+_json: Final = msgspec.json.Encoder().encode
 
 
 class CommandError(Exception):
@@ -147,6 +76,9 @@ class Gateway(Handler):
         self._views = views
         self._gateways = sorted([address, *peers])
         self._connections: dict[int, Connection] = {}
+        self._watch = Watch(app, views, self._watched, self._tell_people)
+        self._written = self._resyncs = 0
+        self._tasks: list[asyncio.Task[None]] = []
 
     def application(self) -> web.Application:
         """The HTTP application: page, socket, health. It starts the link and stops it."""
@@ -161,9 +93,13 @@ class Gateway(Handler):
 
     async def _start(self, _: web.Application) -> None:
         await self.link.start()
+        self._tasks = [asyncio.create_task(self._watch.run()), asyncio.create_task(self._beat())]
 
     async def _stop(self, _: web.Application) -> None:
         self._close_all(WSCloseCode.GOING_AWAY, b"the gateway stops")
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
         await self.link.stop()
         await self._views.close()
 
@@ -177,12 +113,18 @@ class Gateway(Handler):
         """Every session died with the registration: the pages come back by themselves."""
         self._close_all(VOID, b"the link's registration ended")
 
+    def on_failed(self, error: GatewayError) -> None:
+        """The link has given up: whoever runs this must act, and `/health` says so."""
+        log.critical("this gateway takes nothing any more: %s", error)
+
     def on_live(self, group: Group, slots: Sequence[int], heads: Sequence[tuple[str, int]]) -> None:
         """Tell the pages that they hear the group now, and how far it is."""
         frame = _json({"t": "live", "group": group.name, "heads": dict(heads)})
         for connection in self._of(slots):
             connection.groups.add(group.name)
             connection.push(frame)
+            if connection.watching == group.name:
+                self._begin_watching(connection, group.name)
 
     def on_gone(self, group: Group, slots: Sequence[int]) -> None:
         """Tell the pages that they left the group."""
@@ -194,6 +136,7 @@ class Gateway(Handler):
     def on_forgotten(self, source: int, bindings: Mapping[Group, Sequence[int]]) -> None:
         """Tell the pages that they may be missing something until `live` comes again."""
         del source
+        self._resyncs += 1
         for group, slots in bindings.items():
             frame = _json({"t": "waiting", "group": group.name})
             for connection in self._of(slots):
@@ -203,7 +146,7 @@ class Gateway(Handler):
     def on_message(self, group: Group, message: Message, slots: Sequence[int]) -> None:
         """One frame, made once, to each page."""
         del group
-        self._push(_json(page(message)), slots)
+        self._written += self._push(_json(page(message)), slots)
 
     def on_signal(self, group: Group, signal: Signal, slots: Sequence[int]) -> None:
         """One frame, made once, to each page."""
@@ -223,14 +166,52 @@ class Gateway(Handler):
         found = self._connections
         return [found[slot] for slot in slots if slot in found]
 
-    def _push(self, frame: bytes, slots: Sequence[int]) -> None:
-        for connection in self._of(slots):
+    def _push(self, frame: bytes, slots: Sequence[int]) -> int:
+        """Send a frame to each; tells to how many."""
+        connections = self._of(slots)
+        for connection in connections:
             connection.push(frame)
+        return len(connections)
 
     def _close_all(self, code: int, why: bytes) -> None:
         for connection in self._connections.values():
             connection.close(code, why)
         self._connections = {}
+
+    # What pages are told besides.
+
+    async def _beat(self) -> None:
+        """Every second, tell the pages how much there is to do here; nothing when nothing changed."""
+        told: dict[int, bytes] = {}
+        while True:
+            state = self.link.state
+            pulse = {
+                "t": "pulse",
+                "sessions": len(self._connections),
+                "lots": state.lots if state else 0,
+                "resyncs": self._resyncs,
+                "written": self._written,
+            }
+            frame = _json(pulse)
+            for slot, connection in self._connections.items():
+                if told.get(slot) != frame:
+                    connection.push(frame)
+            told = dict.fromkeys(self._connections, frame)
+            await asyncio.sleep(_PULSE_S)
+
+    def _watched(self) -> set[str]:
+        """The groups that somebody here looks at, and may."""
+        return {one.watching for one in self._connections.values() if one.watching in one.groups and one.watching}
+
+    def _tell_people(self, group: str, people: People | str) -> None:
+        frame = _json({"t": "people", "group": group, "error": people} if isinstance(people, str) else people)
+        for connection in self._connections.values():
+            if connection.watching == group and group in connection.groups:
+                connection.push(frame)
+
+    def _begin_watching(self, connection: Connection, group: str) -> None:
+        if (known := self._watch.begin(group)) is not None:
+            connection.push(_json(known))
 
     # What pages ask.
 
@@ -241,6 +222,7 @@ class Gateway(Handler):
             "registered": registration is not None,
             "sessions": len(self._connections),
             "epoch": registration.epoch if registration else None,
+            "failure": str(self.link.failure) if self.link.failure else None,
         }
         return web.json_response(told, status=200 if registration else 503)
 
@@ -297,47 +279,79 @@ class Gateway(Handler):
             async for message in socket:
                 try:
                     await self._command(connection, _frame(message))
-                except CommandError as error:
+                except NotRegisteredError:
+                    raise
+                except (CommandError, GatewayError) as error:
                     connection.push(_json({"t": "error", "text": str(error)}))
 
     async def _command(self, connection: Connection, frame: dict[str, Any]) -> None:
-        session, group, request = connection.session, _id(frame, "group"), frame.get("request")
-        if request is not None:
+        if frame.get("request") is not None:
             _id(frame, "request")
         match frame.get("t"):
-            case "create":
-                await self.link.create_group(session, group, [session.user], request=request)
-            case "join":
-                await self.link.add_members(session, group, [session.user], request=request)
-            case "leave":
-                await self.link.remove_members(session, group, [session.user], request=request)
             case "send":
-                body = json.dumps(frame.get("body"), ensure_ascii=False, separators=(",", ":")).encode()
-                await self.link.send(session, group, _id(frame, "client_id"), _number(frame, "tried_at"), body)
+                await self._send(connection.session, frame)
             case "pull":
-                await self._pull(connection, group, frame)
+                self._begin_pull(connection, _pull(frame))
+            case "watch":
+                connection.watching = _id(frame, "group")
+                if connection.watching in connection.groups:
+                    self._begin_watching(connection, connection.watching)
+            case "typing":
+                await self.link.signal(connection.session, _id(frame, "group"), b"{}", kind="typing")
+            case "direct":
+                await self._direct(connection.session, frame)
+            case "create" | "join" | "invite" | "leave":
+                await self._relate(connection.session, frame)
             case _:
                 raise CommandError("no such command")
 
-    async def _pull(self, connection: Connection, group: str, frame: dict[str, Any]) -> None:
-        """Answer a pull; only of groups that the session hears, so that nobody reads what they may not see."""
-        pull: dict[str, Any] = {"t": "pulled", "group": group, "after": None, "before": None}
-        for bound in ("after", "before"):
-            if frame.get(bound) is not None:
-                pull[bound] = _number(frame, bound)
-        if group not in connection.groups:
-            connection.push(_json({**pull, "error": "not_live"}))
-            return
-        limit = _number(frame, "limit")
-        try:
-            found = await self._views.messages(self._app, group, "main", pull["after"], pull["before"], limit)
-        except PullError as error:
-            connection.push(_json({**pull, "error": str(error)}))
-        else:
-            self._push_pulled(connection, pull, found)
+    async def _send(self, session: Session, frame: dict[str, Any]) -> None:
+        body = json.dumps(frame.get("body"), ensure_ascii=False, separators=(",", ":")).encode()
+        await self.link.send(session, _id(frame, "group"), _id(frame, "client_id"), _number(frame, "tried_at"), body)
 
-    def _push_pulled(self, connection: Connection, pull: dict[str, Any], found: Sequence[Message]) -> None:
-        connection.push(_json({**pull, "messages": [page(message) for message in found]}))
+    async def _relate(self, session: Session, frame: dict[str, Any]) -> None:
+        """Who is in a group."""
+        group, request = _id(frame, "group"), frame.get("request")
+        match frame["t"]:
+            case "create":
+                members = dict.fromkeys([session.user, *_users(frame)])
+                await self.link.create_group(session, group, list(members), request=request)
+            case "join":
+                await self.link.add_members(session, group, [session.user], request=request)
+            case "invite":
+                await self.link.add_members(session, group, _users(frame), request=request)
+            case _:
+                await self.link.remove_members(session, group, [session.user], request=request)
+
+    async def _direct(self, session: Session, frame: dict[str, Any]) -> None:
+        """A direct chat is a group of two, whose name follows from theirs: whoever begins it, it is the same."""
+        pair = sorted([session.user, _id(frame, "user")])
+        group = f"dm.{len(pair[0])}.{pair[0]}.{pair[1]}"
+        if len(group) > _ID_CHARS:
+            raise CommandError("These two names are too long for a direct chat: make a group instead.")
+        await self.link.create_group(session, group, pair, kind="direct", request=frame.get("request"))
+
+    def _begin_pull(self, connection: Connection, pull: dict[str, Any]) -> None:
+        """Answer a pull, beside whatever else the page asks: a view that is slow holds up nothing.
+
+        Only of groups that the session hears, so that nobody reads what they may not see.
+        """
+        if pull["group"] not in connection.groups:
+            connection.push(_json({**pull, "error": "not_live"}))
+        elif not connection.spawn(self._pull(connection, pull)):
+            connection.push(_json({**pull, "error": "busy"}))
+
+    async def _pull(self, connection: Connection, pull: dict[str, Any]) -> None:
+        try:
+            found = await self._views.page(
+                self._app, pull["group"], "main", pull["after"], pull["before"], pull["limit"]
+            )
+        except PullError as error:
+            connection.push(_json({**pull, "error": error.code}))
+        else:
+            connection.push(
+                _json({**pull, "messages": [page(message) for message in found.messages], "more": found.more})
+            )
 
 
 def page(message: Message) -> dict[str, Any]:
@@ -374,10 +388,26 @@ def _frame(message: Any) -> dict[str, Any]:
 
 
 def _id(frame: dict[str, Any], name: str) -> str:
-    value = frame.get(name)
+    return _checked(frame.get(name), name)
+
+
+def _users(frame: dict[str, Any]) -> list[str]:
+    names = frame.get("users", [])
+    if not isinstance(names, list) or len(names) > _INVITED:
+        raise CommandError(f"users: a list of at most {_INVITED} names")
+    return [_checked(name, "users") for name in names]
+
+
+def _checked(value: Any, name: str) -> str:
     if not isinstance(value, str) or not _ID.match(value):
-        raise CommandError(f"{name}: 1 to 64 of letters, digits, and _ . @ -")
+        raise CommandError(f"{name}: 1 to {_ID_CHARS} of letters, digits, and _ . @ -")
     return value
+
+
+def _pull(frame: dict[str, Any]) -> dict[str, Any]:
+    """A pull as it is answered; `after` or `before` may be absent."""
+    bounds = {name: None if frame.get(name) is None else _number(frame, name) for name in ("after", "before")}
+    return {"t": "pulled", "group": _id(frame, "group"), **bounds, "limit": _number(frame, "limit")}
 
 
 def _number(frame: dict[str, Any], name: str) -> int:

@@ -12,8 +12,8 @@ from typing import Final, Self
 
 from playwright.async_api import Browser, Locator, Page, async_playwright, expect
 
-DESKTOP: Final = (1100, 760)
-PHONE: Final = (390, 780)
+DESKTOP: Final = (1280, 800)
+PHONE: Final = (390, 844)
 
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS: Final = (
@@ -71,14 +71,16 @@ class Tab:
     async def open(
         cls, browser: Browser, address: str, name: str, size: tuple[int, int] = DESKTOP, *, dark: bool = False
     ) -> Self:
-        """Open the page of a gateway and go in under a name."""
+        """Open the page of a gateway as somebody."""
         context = await browser.new_context(
-            viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light"
+            viewport={"width": size[0], "height": size[1]},
+            color_scheme="dark" if dark else "light",
+            reduced_motion="reduce",
+            has_touch=size == PHONE,
+            locale="en-GB",
         )
         tab = cls(await context.new_page(), name)
-        await tab.page.goto(address)
-        await tab.page.get_by_label("Your name").fill(name)
-        await tab.page.get_by_role("button", name="Go in").click()
+        await tab.page.goto(f"{address}/?user={name}")
         await tab.connected()
         return tab
 
@@ -86,72 +88,110 @@ class Tab:
         """Wait until the page is connected."""
         await expect(self.page.locator("#state")).to_have_text("connected", timeout=30_000)
 
-    async def create(self, group: str) -> None:
-        """Create a group and wait until it is live."""
-        await self._group(group, "Create")
+    async def create(self, group: str, people: str = "") -> None:
+        """Create a group, invite people, and wait until it is live."""
+        await self.fill_new("Create", group, people)
+        await self.live(group)
 
     async def join(self, group: str) -> None:
         """Join a group and wait until it is live."""
-        await self._group(group, "Join")
-
-    async def _group(self, group: str, button: str) -> None:
-        if await self.page.locator("#back").is_visible():
-            await self.page.locator("#back").click()
-        await self.page.get_by_label("Group", exact=True).fill(group)
-        await self.page.get_by_role("button", name=button, exact=True).click()
+        await self.fill_new("Join", group)
         await self.live(group)
+
+    async def direct(self, other: str) -> None:
+        """Begin a direct chat, or go on with it."""
+        await self.fill_new("Direct", people=other)
+        await expect(self.page.locator("#chat-title")).to_have_text(other)
+
+    async def fill_new(self, what: str, group: str = "", people: str = "") -> None:
+        """Fill the dialog for something new, and let it be done."""
+        await self.show_groups()
+        await self.page.get_by_role("button", name="New chat").click()
+        dialog = self.page.locator("#new")
+        await dialog.locator("label", has_text=what).first.click()
+        if group:
+            await dialog.get_by_label("Group", exact=True).fill(group)
+        if people:
+            await dialog.locator("#new-people").fill(people)
+        await dialog.locator("#new-go").click()
+
+    async def show_groups(self) -> None:
+        """On a phone, open the drawer."""
+        menu = self.page.get_by_role("button", name="Groups", exact=True)
+        if await menu.is_visible() and await menu.get_attribute("aria-expanded") == "false":
+            await menu.click()
+
+    def group(self, group: str) -> Locator:
+        """A group in the list."""
+        return self.page.locator(f'button.group[data-group="{group}"]')
 
     async def live(self, group: str) -> None:
         """Wait until this page hears a group, and open it."""
-        shown = self.page.locator(f'button.group[data-group="{group}"]')
-        await expect(shown.locator(".dot[data-state=live]")).to_have_count(1, timeout=30_000)
-        if await shown.is_visible():
-            await shown.click()
+        await expect(self.group(group)).to_have_attribute("data-state", "live", timeout=30_000)
+        if await self.page.locator("#chat-title").inner_text() != group:
+            await self.show_groups()
+            await self.group(group).click()
         await expect(self.page.locator("#chat-title")).to_have_text(group)
 
     async def say(self, text: str) -> None:
         """Send a message to the open group."""
         await self.page.get_by_label("Message", exact=True).fill(text)
-        await self.page.get_by_role("button", name="Send").click()
+        await self.page.get_by_role("button", name="Send", exact=True).click()
 
     async def sees(self, seq: int, text: str, sender: str) -> None:
         """Wait until a message is shown with its seq and sender."""
         shown = self.message(seq)
         await expect(shown.locator(".body")).to_have_text(text, timeout=30_000)
-        await expect(shown.locator(".seq")).to_have_text(f"#{seq}")
-        await expect(shown.locator(".sender")).to_have_text(f"{sender} (you)" if sender == self.name else sender)
+        await expect(shown.locator(".seq")).to_have_text(f"#{seq:,}")
+        await expect(shown.locator(".sender")).to_have_text(sender)
 
     def message(self, seq: int) -> Locator:
         """The message with this seq."""
         return self.page.locator(f'.message[data-seq="{seq}"]')
 
     @property
-    def pulled(self) -> Locator:
+    def filled(self) -> Locator:
         """The marks of messages that filled a gap."""
         return self.page.locator(".message .tag")
 
     @property
     def gaps(self) -> Locator:
-        """The gaps shown."""
-        return self.page.locator(".gap")
+        """What the gaps say."""
+        return self.page.locator(".gap .gap-text")
 
     @property
     def pending(self) -> Locator:
         """Own messages that have no place yet."""
         return self.page.locator("#pending li")
 
+    @property
+    def toast(self) -> Locator:
+        """What the page says once."""
+        return self.page.get_by_role("alert")
+
+    async def people(self) -> dict[str, str]:
+        """Who is shown, and where they are."""
+        rows = await self.page.locator(".person").all()
+        links = ".person-links"
+        return {await row.get_attribute("data-user") or "": await row.locator(links).inner_text() for row in rows}
+
     async def seqs(self) -> list[int]:
         """The seqs shown, from top to bottom."""
-        rows = await self.page.locator(".message[data-seq]").all()
-        return [int(await row.get_attribute("data-seq") or 0) for row in rows]
+        found: list[int] = await self.page.evaluate(
+            "Array.from(document.querySelectorAll('.message[data-seq]'), (row) => Number(row.dataset.seq))"
+        )
+        return found
 
-    async def drop_next(self) -> None:
-        """Make this page lose the next message."""
-        box = self.page.get_by_label("Drop the next message")
-        if not await box.is_visible():
-            await self.page.locator("#tools summary").click()
-        await box.check()
+    async def lose(self, count: int = 1) -> None:
+        """Make this page lose the next messages."""
+        more = self.page.get_by_role("button", name="People and link")
+        if narrow := await more.is_visible():
+            await more.click()
+        for _ in range(count):
+            await self.page.locator("#drop").click()
+        if narrow:
+            await self.page.keyboard.press("Escape")
 
-    async def link(self) -> str:
-        """The link shown in the header."""
-        return await self.page.locator("#link").inner_text()
+    async def fact(self, name: str) -> str:
+        """A line about this tab's link."""
+        return await self.page.locator(f"#link-{name}").inner_text()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, TypeVar
 
+import msgspec
 from aiohttp.test_utils import TestServer
 from msgspec import Raw
 
@@ -20,20 +24,25 @@ from linkcast_gateway import (
     Head,
     Message,
     NotRegisteredError,
+    Page,
     PullError,
     Refused,
     Registration,
     Session,
+    Signal,
     Views,
 )
+
+T = TypeVar("T")
 
 
 @dataclass
 class Team:
     """One group."""
 
-    members: set[str] = field(default_factory=set)
+    members: dict[str, None] = field(default_factory=dict)  # in the order of joining
     messages: list[Message] = field(default_factory=list)
+    version: int = 0
 
 
 class Hub:
@@ -47,31 +56,48 @@ class Hub:
         self.pulls = asyncio.Event()  # cleared: pulls wait
         self.pulls.set()
         self.failing = 0  # so many pulls fail before one does not
+        self.refusing: str | None = None  # the next send is refused with this code
+        self.at = time.time_ns() // 1_000_000  # when the last message was accepted
 
     def bind(self, link: HubLink, session: Session, group: str) -> None:
         heads = [("main", len(self.teams[group].messages))]
         link.handler.on_live(Group("demo", group), (session.slot,), heads)
 
     def send(self, link: HubLink, session: Session, group: str, client_id: str, body: bytes) -> None:
+        if self.refusing is not None:
+            code, self.refusing = self.refusing, None
+            refused = Refused(code, app="demo", group=group, client_id=client_id, slot=session.slot)
+            link.handler.on_answer(session.slot, refused)
+            return
         team = self.teams[group]
         known = [m for m in team.messages if (m.sender, m.client_id) == (session.user, client_id)]
         self.resends += len(known)
         if not known:
-            seq = len(team.messages) + 1
-            sent = (session.user, session.device, client_id, 1_700_000_000_000 + seq, Raw(body))
-            known = [Message("demo", group, "main", seq, seq - 1, *sent)]
-            team.messages += known
+            known = [self.write(group, session.user, body, session.device, client_id)]
             self.push(group, known[0])
         seq, at = known[0].seq, known[0].at
         link.handler.on_answer(session.slot, Accepted("demo", group, "main", client_id, seq, at, slot=session.slot))
 
-    def push(self, group: str, entry: Message | Head) -> None:
+    def write(self, group: str, sender: str, body: bytes, device: str = "d", client_id: str | None = None) -> Message:
+        """Store a message that nobody is told of."""
+        messages = self.teams[group].messages
+        seq = len(messages) + 1
+        self.at += 1
+        about = (sender, device, client_id or f"c{seq}", self.at, Raw(body))
+        messages.append(Message("demo", group, "main", seq, seq - 1, *about))
+        return messages[-1]
+
+    def push(self, group: str, entry: Message | Head | Signal) -> None:
         for link in self.links:
             slots = [s.slot for s in link.sessions.values() if s.user in self.teams[group].members]
-            if isinstance(entry, Head):
-                link.handler.on_head(Group("demo", group), entry, slots)
-            else:
-                link.handler.on_message(Group("demo", group), entry, slots)
+            link.state.lots += 1
+            match entry:
+                case Head():
+                    link.handler.on_head(Group("demo", group), entry, slots)
+                case Signal():
+                    link.handler.on_signal(Group("demo", group), entry, slots)
+                case Message():
+                    link.handler.on_message(Group("demo", group), entry, slots)
 
     def announce(self, group: str) -> None:
         """The group is quiet."""
@@ -85,6 +111,8 @@ class HubLink:
         self.id = name
         self.handler = handler
         self.registration: Registration | None = Registration(epoch=41, partition=0, partitions=8)
+        self.state = SimpleNamespace(lots=0)
+        self.failure = None
         self.sessions: dict[int, Session] = {}
         self._hub = hub
         self._next_slot = 0
@@ -115,7 +143,14 @@ class HubLink:
         if not self._hub.deaf:
             self._hub.send(self, session, group, client_id, body)
 
-    async def create_group(self, session: Session, group: str, members: Sequence[str], request: str) -> None:
+    async def signal(self, session: Session, group: str, body: bytes, kind: str) -> None:
+        if session.user in self._hub.teams[group].members:
+            self._hub.push(group, Signal("demo", group, "main", session.user, Raw(body), kind))
+
+    async def create_group(
+        self, session: Session, group: str, members: Sequence[str], kind: str = "team", request: str | None = None
+    ) -> None:
+        assert kind in {"team", "direct"}
         if group in self._hub.teams:
             refused = Refused("group_exists", app="demo", group=group, request=request, slot=session.slot)
             self.handler.on_answer(session.slot, refused)
@@ -123,19 +158,27 @@ class HubLink:
         self._hub.teams[group] = Team()
         await self.add_members(session, group, members, request)
 
-    async def add_members(self, session: Session, group: str, users: Sequence[str], request: str) -> None:
+    async def add_members(self, session: Session, group: str, users: Sequence[str], request: str | None = None) -> None:
         if group not in self._hub.teams:
             refused = Refused("unknown_group", app="demo", group=group, request=request, slot=session.slot)
             self.handler.on_answer(session.slot, refused)
             return
-        self._hub.teams[group].members.update(users)
-        self.handler.on_answer(session.slot, Applied("demo", group, 1, len(users), request, session.slot))
+        team = self._hub.teams[group]
+        new = [user for user in users if user not in team.members]
+        team.members.update(dict.fromkeys(new))
+        team.version += bool(new)
+        self.handler.on_answer(session.slot, Applied("demo", group, team.version, len(new), request, session.slot))
         for link in self._hub.links:
-            for other in [s for s in link.sessions.values() if s.user in users]:
+            for other in [s for s in link.sessions.values() if s.user in new]:
                 self._hub.bind(link, other, group)
 
-    async def remove_members(self, session: Session, group: str, users: Sequence[str], request: str) -> None:
-        self._hub.teams[group].members.difference_update(users)
+    async def remove_members(
+        self, session: Session, group: str, users: Sequence[str], request: str | None = None
+    ) -> None:
+        team = self._hub.teams[group]
+        for user in users:
+            team.members.pop(user, None)
+        team.version += 1
         self.handler.on_answer(session.slot, Applied("demo", group, 2, len(users), request, session.slot))
         for link in self._hub.links:
             slots = [s.slot for s in link.sessions.values() if s.user in users]
@@ -154,19 +197,43 @@ class HubViews(Views):
     def __init__(self, hub: Hub) -> None:
         super().__init__("http://nowhere", "token")
         self._hub = hub
+        self._on: dict[str, dict[str, list[str]]] = {}
+        self._map: dict[str, int] = {}
 
-    async def messages(
-        self, app: str, group: str, channel: str, after: int | None, before: int | None, limit: int
-    ) -> list[Message]:
+    async def page(
+        self, app: str, group: str, channel: str, after: int | None = None, before: int | None = None, limit: int = 50
+    ) -> Page:
         assert (app, channel) == ("demo", "main")
         await self._hub.pulls.wait()
         if self._hub.failing:
             self._hub.failing -= 1
             raise PullError("not_stored_yet")
-        found = self._hub.teams[group].messages
+        messages = self._hub.teams[group].messages
         if before is not None:
-            return [m for m in found if m.seq < before][-limit:]
-        return [m for m in found if m.seq > (after or 0)][:limit]
+            found = [m for m in messages if m.seq < before]
+            return Page(found[-limit:], len(messages), more=len(found) > limit)
+        found = messages[after or 0 :]
+        return Page(found[:limit], len(messages), more=len(found) > limit)
+
+    async def get(self, path: str, type_: type[T], **params: str | int) -> T:
+        """Who is there, as the views of the pipeline answer it."""
+        names = path.removeprefix("/v1/apps/demo/groups/").split("/")
+        team = self._hub.teams[names[0]]
+        on = {link.id: [s.user for s in link.sessions.values() if s.user in team.members] for link in self._hub.links}
+        on = {link: users for link, users in on.items() if users}
+        match names[1:]:
+            case []:
+                self._map[names[0]] = self._map.get(names[0], 0) + (self._on.get(names[0]) != on)
+                self._on[names[0]] = on
+                answer: Any = {"version": team.version, "members": len(team.members), "map": self._map[names[0]]}
+            case ["link-map"]:
+                answer = {"links": [{"link": link, "sessions": len(users)} for link, users in on.items()]}
+            case ["link-map", link]:
+                sessions = Counter(on.get(link, []))
+                answer = {"members": [{"user": user, "slots": [0] * n} for user, n in sessions.items()]}
+            case _:
+                answer = {"members": [{"user": user} for user in team.members][: int(params["limit"])]}
+        return msgspec.convert(answer, type_)
 
 
 @asynccontextmanager

@@ -87,11 +87,14 @@ async def test_two_people_on_two_links_make_a_group_chat_lose_a_message_find_it_
     async with browser() as chromium:
         ann = await Tab.open(chromium, whole.gateways[0], "ann")
         bob = await Tab.open(chromium, whole.gateways[1], "bob")
-        assert (await ann.link()).startswith("link L1")
-        assert (await bob.link()).startswith("link L2")
-        for group in ("others", "friends"):
-            await ann.create(group)
-            await bob.join(group)
+        assert (await ann.fact("name"), await bob.fact("name")) == ("L1", "L2")
+        await ann.create("others", "bob")
+        await ann.create("friends")
+        await bob.join("friends")
+        for tab in (ann, bob):
+            online = tab.page.locator("#people-title")
+            await expect(online).to_have_text("Online \N{MIDDLE DOT} 2 of 2", timeout=30_000)
+            assert await tab.people() == {"ann": "L1", "bob": "L2"}
 
         await ann.say("hello")
         await bob.sees(1, "hello", "ann")
@@ -100,7 +103,7 @@ async def test_two_people_on_two_links_make_a_group_chat_lose_a_message_find_it_
             await tab.sees(2, "hello yourself", "bob")
 
         whole.viewer.signal(signal.SIGSTOP)  # so that one can see the gap: no pull is answered
-        await bob.drop_next()
+        await bob.lose()
         await ann.say("lost on its way")
         await ann.sees(3, "lost on its way", "ann")
         await ann.say("are you there?")
@@ -110,12 +113,14 @@ async def test_two_people_on_two_links_make_a_group_chat_lose_a_message_find_it_
         whole.viewer.signal(signal.SIGCONT)
         await bob.sees(3, "lost on its way", "ann")
         await expect(bob.gaps).to_have_count(0)
-        await expect(bob.message(3).locator(".tag")).to_have_text("pulled")
-        await expect(bob.pulled).to_have_count(1)
+        await expect(bob.message(3).locator(".tag")).to_have_text("filled")
+        await expect(bob.filled).to_have_count(1)
         assert await bob.seqs() == await ann.seqs() == [1, 2, 3, 4]
 
         await bob.page.get_by_role("button", name="Leave").click()
-        await expect(bob.page.locator("#group-state")).to_contain_text("left", timeout=30_000)
+        await expect(bob.page.locator("#group-state")).to_have_text("left", timeout=30_000)
+        online = ann.page.locator("#people-title")
+        await expect(online).to_have_text("Online \N{MIDDLE DOT} 1 of 1", timeout=30_000)
         await ann.say("alone at last")
         await ann.sees(5, "alone at last", "ann")
         elsewhere = await Tab.open(chromium, whole.gateways[0], "bob")

@@ -1,388 +1,268 @@
-// The page: one connection to this gateway, groups at the left, one of them open. It needs no build and nobody else's files.
+// The page: ties the connection, what is known, and what is shown together. It needs no build and nobody else's files.
 
-import { Channel, PAGE } from "./channel.js";
+import { Chat } from "./chat.js";
+import { $, avatar, make, say } from "./dom.js";
+import { openAsking, openNew } from "./dialogs.js";
+import { closeDrawer } from "./drawer.js";
+import { Meter, Samples } from "./meter.js";
+import { Socket } from "./socket.js";
+import { drawGroups } from "./view-groups.js";
+import { MessageView } from "./view-chat.js";
+import { drawLink, drawPeople, drawRates } from "./view-panel.js";
+import { ID, STATES, fresh, inWords, namesIn, several, textOf } from "./words.js";
 
-const $ = (id) => document.getElementById(id);
-const RECONNECT_MS = [300, 1_000, 2_000, 5_000];
-const PULL_AGAIN_MS = 700;
-const CODES = {
-  unknown_group: "There is no such group. Create it first.",
-  group_exists: "This group is there already: join it.",
-  not_a_member: "You are not a member of this group.",
-  message_too_large: "This message is too long.",
-  expired: "Not sent: it is too late to try again.",
-  unanswered: "Not sent: nobody answered in time.",
-  throttled: "Too many messages in a minute. It is sent again soon.",
-  clock_ahead: "Not sent: this device's clock is wrong.",
-  direct_is_fixed: "The two people of a direct group stay as they are.",
-};
+const BURST = 100;
+const TYPING_EVERY_MS = 2_000;
 
-const kept = (name, make) => {
-  const value = sessionStorage.getItem(name) ?? make();
-  if (value) sessionStorage.setItem(name, value);
+const kept = (store, name, make) => {
+  const value = store.getItem(name) ?? make();
+  store.setItem(name, value);
   return value;
 };
-const fresh = () => crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
 
-const me = { name: kept("name", () => ""), device: kept("device", () => `tab-${fresh().slice(0, 8)}`) };
-const groups = new Map(); // name -> {channel, state: "asked"|"live"|"waiting"|"gone", unread, pulling}
-let open = null;
-let socket = null;
-let tries = 0;
-let clockAhead = 0; // this device's clock minus the gateway's
-let dropNext = false;
-const asked = new Map(); // request -> [what, group]
-
-// --- the connection ---------------------------------------------------------------------------------------------
-
-function connect() {
-  const scheme = location.protocol === "https:" ? "wss" : "ws";
-  socket = new WebSocket(`${scheme}://${location.host}/socket`);
-  socket.onopen = () => tell({ t: "hello", name: me.name, device: me.device });
-  socket.onmessage = (event) => take(JSON.parse(event.data));
-  socket.onclose = (event) => closed(event);
-}
-
-function closed(event) {
-  socket = null;
-  for (const group of groups.values()) {
-    if (group.state === "live") group.state = "waiting";
-    clearTimeout(group.timer);
-    group.pulling = false;
+// Up to where a person has read, kept in this browser.
+class Marks {
+  constructor(user) {
+    this.key = `read ${user}`;
+    this.seqs = JSON.parse(localStorage.getItem(this.key) ?? "{}");
   }
-  if (event.code === 4400) {
-    show("off", event.reason || "not accepted");
-    toast(event.reason || "The gateway did not accept this name.");
-    return;
+
+  get(group) {
+    return this.seqs[group] ?? 0;
   }
-  const wait = RECONNECT_MS[Math.min(tries, RECONNECT_MS.length - 1)];
-  tries += 1;
-  show("wait", `${event.reason || "connection lost"}; connecting again`);
-  setTimeout(connect, wait);
-  draw();
-}
 
-function tell(frame) {
-  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(frame));
-}
+  set(group, seq) {
+    if (this.seqs[group] === seq) return;
+    this.seqs[group] = seq;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.keep(), 300);
+  }
 
-function ask(what, group) {
-  const request = fresh();
-  asked.set(request, [what, group]);
-  tell({ t: what, group, request });
-}
-
-const gatewayNow = () => Date.now() - clockAhead;
-
-// --- what the gateway tells ---------------------------------------------------------------------------------------
-
-const TAKE = {
-  hello(frame) {
-    tries = 0;
-    clockAhead = Date.now() - frame.now;
-    $("link").textContent = `link ${frame.link} · epoch ${frame.epoch} · slot ${frame.slot}`;
-    showGateways(frame.gateways);
-    show("on", "connected");
-  },
-  live(frame) {
-    const group = groupOf(frame.group);
-    group.state = "live";
-    group.channel.live(frame.heads.main ?? 0);
-    if (open === null && matchMedia("(min-width: 721px)").matches) choose(frame.group);
-    for (const own of group.channel.pending) own.again_at = 0; // unanswered ones again, now that we can hear
-    resend();
-    pull(frame.group);
-  },
-  waiting(frame) {
-    groupOf(frame.group).state = "waiting";
-  },
-  gone(frame) {
-    groupOf(frame.group).state = "gone";
-  },
-  message(frame) {
-    if (dropNext) {
-      dropNext = $("drop").checked = false;
-      toast("Dropped a message. Wait two seconds, or send another.");
-      return;
-    }
-    place(frame, false);
-    pull(frame.group);
-  },
-  head(frame) {
-    groupOf(frame.group).channel.heard(frame.seq);
-    pull(frame.group);
-  },
-  pulled(frame) {
-    const group = groupOf(frame.group);
-    group.pulling = false;
-    if (frame.error === "not_live") return; // `live` comes, and pulls
-    if (frame.error) {
-      group.timer = setTimeout(() => pull(frame.group), PULL_AGAIN_MS);
-      return;
-    }
-    for (const message of frame.messages) place(message, frame.before === null);
-    const [gap] = group.channel.gaps();
-    if (gap?.after === frame.after) group.timer = setTimeout(() => pull(frame.group), PULL_AGAIN_MS); // it brought nothing
-    else pull(frame.group);
-  },
-  accepted(frame) {
-    groupOf(frame.group).channel.accepted(frame.client_id, frame.seq);
-  },
-  refused(frame) {
-    if (frame.client_id) groupOf(frame.group).channel.refused(frame.client_id, frame.code);
-    if (frame.request && groups.get(frame.group)?.state === "asked") groups.delete(frame.group);
-    asked.delete(frame.request);
-    toast(CODES[frame.code] ?? frame.code);
-  },
-  applied(frame) {
-    const [what] = asked.get(frame.request) ?? [];
-    asked.delete(frame.request);
-    if (what === "create" || what === "join") choose(frame.group);
-  },
-  error(frame) {
-    toast(frame.text);
-  },
-};
-
-function take(frame) {
-  TAKE[frame.t]?.(frame);
-  draw();
-}
-
-function place(message, pulled) {
-  const group = groupOf(message.group);
-  const known = group.channel.messages.has(message.seq);
-  group.channel.add(message, pulled);
-  if (message.sender === me.name && message.device === me.device) group.channel.settle(message.client_id);
-  if (!known && message.group !== open) group.unread += 1;
-}
-
-// Fill the first gap; the answer to it fills the next one.
-function pull(name) {
-  const group = groupOf(name);
-  const [gap] = group.channel.gaps();
-  if (!gap || group.pulling || group.state !== "live") return;
-  group.pulling = true;
-  tell({ t: "pull", group: name, after: gap.after, limit: Math.min(200, gap.to - gap.after) });
-}
-
-function resend() {
-  for (const [name, group] of groups) {
-    if (group.state !== "live") continue;
-    for (const own of group.channel.unanswered(gatewayNow())) {
-      tell({ t: "send", group: name, client_id: own.client_id, tried_at: own.tried_at, body: own.body });
-    }
+  keep() {
+    localStorage.setItem(this.key, JSON.stringify(this.seqs));
   }
 }
 
-function groupOf(name) {
-  if (!groups.has(name)) groups.set(name, { channel: new Channel(), state: "asked", unread: 0, pulling: false });
-  return groups.get(name);
+let noting;
+const user = new URLSearchParams(location.search).get("user") ?? "";
+if (ID.test(user)) enter(user);
+else {
+  $("name").value = user;
+  $("name").focus(); // the form asks for ?user= by itself
 }
 
-// --- what is shown ------------------------------------------------------------------------------------------------
-
-const STATES = { asked: "joining", live: "live", waiting: "catching up", gone: "left" };
-
-let drawing = false;
-function draw() {
-  if (drawing) return;
-  drawing = true;
-  requestAnimationFrame(() => {
-    drawing = false;
-    drawGroups();
-    drawChat();
+function enter(name) {
+  const meters = { received: new Meter(), written: new Meter(), latency: new Samples(60) };
+  const device = kept(sessionStorage, "device", () => `tab-${fresh().slice(0, 8)}`);
+  const marks = new Marks(name);
+  const chat = new Chat({ name, device, tell: (frame) => socket.tell(frame), changed: draw, opened, note, marks, meters });
+  const socket = new Socket({
+    hello: () => ({ t: "hello", name, device }),
+    take(frame) {
+      if (frame.t === "hello") {
+        socket.welcome();
+        showConnection("on", "connected");
+        showGateways(frame.gateways);
+      }
+      chat.take(frame);
+      if (frame.t === "message") hear(frame);
+      if (frame.t === "live") openWanted(frame.group);
+      if (frame.t === "pulled" && frame.before !== null) messages.grew(chat.groups.get(frame.group));
+    },
+    lost(reason) {
+      showConnection("wait", `${reason || "connection lost"}; connecting again`);
+      chat.lost();
+    },
+    refused(reason) {
+      showConnection("off", reason);
+      note(reason);
+    },
   });
-}
+  const messages = new MessageView(chat);
 
-function make(tag, className, text) {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  if (text !== undefined) element.textContent = text;
-  return element;
-}
-
-function drawGroups() {
-  const items = [...groups].map(([name, group]) => {
-    const item = make("li");
-    const button = make("button", "group");
-    button.dataset.group = name;
-    button.setAttribute("aria-current", String(name === open));
-    const dot = make("span", "dot");
-    dot.dataset.state = group.state;
-    button.append(dot, make("span", "group-name", name), make("span", "group-note", STATES[group.state]));
-    if (group.unread > 0) {
-      const badge = make("span", "badge", group.unread > 99 ? "99+" : String(group.unread));
-      badge.setAttribute("aria-label", `${group.unread} unread`);
-      button.append(badge);
-    }
-    button.onclick = () => choose(name);
-    item.append(button);
-    return item;
-  });
-  $("group-list").replaceChildren(...(items.length > 0 ? items : [make("li", "none", "None yet: create one, or join one.")]));
-}
-
-function drawChat() {
-  const group = groups.get(open);
-  if (group === undefined) open = null;
-  $("chat").hidden = group === undefined;
-  $("nothing").hidden = group !== undefined;
-  document.body.classList.toggle("chatting", group !== undefined);
-  if (group === undefined) return;
-  const scroll = $("scroll");
-  const atEnd = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 60;
-  const { channel } = group;
-  $("chat-title").textContent = open;
-  $("group-state").textContent = `${STATES[group.state]} · up to #${channel.last}`;
-  $("earlier").hidden = !(group.state === "live" && channel.first > 1);
-  for (const field of $("send").elements) field.disabled = group.state === "gone";
-  $("leave").hidden = group.state === "gone";
-  sync($("messages"), channel.rows().map((row) => (row.gap ? gapRow(row.gap, channel.began) : messageRow(row.message))));
-  sync($("pending"), channel.pending.map(pendingRow));
-  if (atEnd) scroll.scrollTop = scroll.scrollHeight;
-}
-
-// Keep the rows that stay, so that screen readers hear only what is new.
-function sync(list, rows) {
-  const there = new Map([...list.children].map((row) => [row.dataset.key, row]));
-  const wanted = rows.map((row) => there.get(row.dataset.key) ?? row);
-  for (const row of there.values()) if (!wanted.includes(row)) row.remove();
-  wanted.forEach((row, i) => {
-    if (list.children[i] !== row) list.insertBefore(row, list.children[i] ?? null);
-  });
-}
-
-function messageRow(message) {
-  const own = message.sender === me.name;
-  const row = make("li", own ? "message own" : "message");
-  row.dataset.key = `m${message.seq}`;
-  row.dataset.seq = message.seq;
-  const meta = make("p", "meta");
-  const time = make("time", "", new Date(message.at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
-  time.dateTime = new Date(message.at).toISOString();
-  meta.append(make("span", "sender", own ? `${message.sender} (you)` : message.sender), time, make("span", "seq", `#${message.seq}`));
-  if (message.pulled) {
-    const tag = make("span", "tag", "pulled");
-    tag.title = "Not pushed to this page: it came with a pull";
-    meta.append(tag);
-  }
-  row.append(meta, make("p", "body", typeof message.body === "string" ? message.body : JSON.stringify(message.body)));
-  return row;
-}
-
-function gapRow(gap, began) {
-  const count = gap.to - gap.after;
-  const which = count === 1 ? `#${gap.to}` : `#${gap.after + 1} to #${gap.to}`;
-  const text = gap.to <= began ? `Loading ${which}` : `${which} ${count === 1 ? "is" : "are"} missing: pulling`;
-  const row = make("li", "gap", text);
-  row.dataset.key = `g${gap.after}-${gap.to}-${began}`;
-  return row;
-}
-
-function pendingRow(own) {
-  const state = own.failed ? CODES[own.failed] ?? own.failed : own.seq === null ? "on its way" : `accepted as #${own.seq}`;
-  const row = make("li", own.failed ? "message own failed" : "message own pending");
-  row.dataset.key = `p${own.client_id}-${state}`;
-  row.append(make("p", "meta", state), make("p", "body", own.body));
-  return row;
-}
-
-function choose(name) {
-  open = name;
-  groupOf(name).unread = 0;
-  draw();
-  requestAnimationFrame(() => {
-    $("scroll").scrollTop = $("scroll").scrollHeight;
-    if (matchMedia("(min-width: 721px)").matches) $("text").focus();
-  });
-}
-
-function show(state, text) {
-  $("state").dataset.state = state;
-  $("state").textContent = text;
-}
-
-function showGateways(addresses) {
-  const links = addresses.map((address) => {
-    const link = make("a", "", address.replace(/^https?:\/\//, ""));
-    const here = new URL(address).host === location.host;
-    link.href = here ? "#" : address;
-    if (here) link.setAttribute("aria-current", "page");
-    else {
-      link.target = "_blank";
-      link.rel = "noopener";
-    }
-    return link;
-  });
-  $("gateways").replaceChildren(...links);
-}
-
-let toasting;
-function toast(text) {
-  clearTimeout(toasting);
-  $("toast").textContent = text;
-  $("toast").hidden = false;
-  toasting = setTimeout(() => ($("toast").hidden = true), 5_000);
-}
-
-// --- what the person does -----------------------------------------------------------------------------------------
-
-function enter() {
   $("entry").hidden = true;
   $("room").hidden = false;
-  $("me").hidden = false;
-  $("me").textContent = me.name;
-  document.title = `${me.name} · Linkcast`;
-  show("wait", "connecting");
-  connect();
+  $("me").textContent = name;
+  $("me-avatar").replaceWith(Object.assign(avatar(name), { id: "me-avatar" }));
+
+  // --- what is shown
+
+  let drawing = false;
+  function draw() {
+    if (drawing) return;
+    drawing = true;
+    requestAnimationFrame(() => {
+      drawing = false;
+      drawHead();
+      messages.draw();
+      drawGroups(chat);
+      drawPeople(chat);
+    });
+  }
+
+  function drawHead() {
+    const { group } = chat;
+    for (const id of ["scroll", "send"]) $(id).hidden = !group;
+    $("welcome").hidden = chat.groups.size > 0;
+    $("invite").hidden = !group || group.other !== null || group.state !== "live";
+    $("leave").hidden = $("invite").hidden;
+    $("drop").disabled = $("burst").disabled = group?.state !== "live";
+    say($("drop"), chat.drop > 0 ? `Loses the next ${chat.drop}` : "Lose the next message");
+    $("drop").setAttribute("aria-pressed", String(chat.drop > 0));
+    say($("chat-title"), group?.title ?? (chat.groups.size > 0 ? "Choose a group" : "Welcome"));
+    say($("group-state"), group ? headline(group) : "");
+    if (!group) return;
+    $("text").disabled = group.state === "gone";
+    $("text").placeholder = group.state === "gone" ? "You are not a member any more" : `Message to ${group.title}`;
+    const typers = chat.typers(group);
+    say($("typing"), typers.length > 0 ? `${typers.slice(0, 3).join(", ")} ${typers.length > 1 ? "are" : "is"} typing…` : "");
+  }
+
+  function headline(group) {
+    if (group.state !== "live") return STATES[group.state];
+    const { people } = group;
+    if (!people || people.error) return "live";
+    return `${several(people.members, "member")} · ${people.online} online on ${several(people.links.length, "link")}`;
+  }
+
+  function showConnection(state, text) {
+    document.body.dataset.connection = state;
+    say($("state"), text);
+  }
+
+  function showGateways(addresses) {
+    const others = addresses.filter((address) => new URL(address).host !== location.host);
+    const links = others.flatMap((address) => {
+      const link = make("a", "", address.replace(/^https?:\/\//, ""));
+      Object.assign(link, { href: address, target: "_blank", rel: "noopener" });
+      return [" ", link];
+    });
+    $("gateways").replaceChildren("Other gateways, on links of their own:", ...links);
+    $("gateways").hidden = others.length === 0;
+    const second = make("a", "", "open one");
+    Object.assign(second, { href: others[0] ?? "/", target: "_blank", rel: "noopener" });
+    $("seconds").replaceChildren(second);
+  }
+
+  // Screen readers hear what is new in the open group, not faster than they can say it.
+  let heard = [];
+  let hearing = 0;
+  function hear(message) {
+    if (message.group !== chat.open || message.sender === name) return;
+    heard.push(message);
+    hearing ||= setTimeout(() => {
+      const [last] = heard.slice(-1);
+      say($("heard"), heard.length > 3 ? several(heard.length, "new message") : `${last.sender}: ${textOf(last.body)}`);
+      heard = [];
+      hearing = 0;
+    }, 1_000);
+  }
+
+  // --- what the person does
+
+  function opened(group) {
+    history.replaceState(null, "", `#${group}`);
+    closeDrawer();
+    if (matchMedia("(min-width: 761px)").matches) $("text").focus();
+  }
+
+  // The group named by the address, or else the first one, opens as soon as it is there.
+  function openWanted(group) {
+    const wanted = location.hash.slice(1); // as it is: names have no other letters than an address may have
+    if (chat.open === null && (wanted === "" || wanted === group)) chat.choose(group);
+  }
+
+  function names(text) {
+    const found = namesIn(text);
+    const wrong = found.find((one) => !ID.test(one));
+    if (wrong !== undefined) note(`“${wrong}” is no name: 1 to 64 letters, digits, and _ . @ -`);
+    return wrong === undefined ? found : null;
+  }
+
+  function create(group, people) {
+    const users = names(people);
+    if (users) chat.create(group, users);
+  }
+
+  $("first").onsubmit = (event) => {
+    event.preventDefault();
+    create($("first-group").value.trim(), $("first-people").value);
+  };
+
+  $("add").onclick = () =>
+    openNew((what, group, people) => {
+      if (what === "create") create(group, people);
+      else if (what === "join") chat.join(group);
+      else for (const other of names(people) ?? []) chat.direct(other);
+    });
+
+  $("invite").onclick = () => {
+    const group = chat.open;
+    openAsking((people) => {
+      const users = names(people);
+      if (users?.length) chat.ask("invite", group, { users });
+    });
+  };
+
+  $("leave").onclick = () => chat.ask("leave", chat.open);
+
+  const text = $("text");
+  const fit = () => {
+    text.style.height = "auto";
+    text.style.height = `${Math.min(text.scrollHeight, 160)}px`;
+  };
+
+  $("send").onsubmit = (event) => {
+    event.preventDefault();
+    if (text.value.trim() === "" || !chat.group || chat.group.state === "gone") return;
+    chat.send(text.value);
+    text.value = "";
+    fit();
+    messages.follow();
+    text.focus();
+  };
+
+  let typedAt = 0;
+  text.oninput = () => {
+    fit();
+    if (text.value === "" || performance.now() - typedAt < TYPING_EVERY_MS) return;
+    typedAt = performance.now();
+    chat.typed();
+  };
+  text.onkeydown = (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    $("send").requestSubmit();
+  };
+
+  $("drop").onclick = () => {
+    chat.drop += 1;
+    draw();
+  };
+  $("burst").onclick = () => {
+    const began = new Date().toLocaleTimeString();
+    for (let i = 1; i <= BURST; i += 1) chat.send(`${began}: ${i} of ${BURST}`);
+    messages.follow();
+  };
+
+  document.addEventListener("visibilitychange", () => document.hidden || chat.seen());
+  addEventListener("pagehide", () => marks.keep());
+
+  setInterval(() => {
+    chat.resend();
+    drawLink(chat);
+    drawRates(meters);
+    draw();
+  }, 1_000);
+
+  showConnection("wait", "connecting");
+  socket.connect();
   draw();
 }
 
-$("hello").onsubmit = (event) => {
-  event.preventDefault();
-  me.name = $("name").value.trim();
-  sessionStorage.setItem("name", me.name);
-  enter();
-};
-
-$("group-form").onsubmit = (event) => {
-  event.preventDefault();
-  const name = $("group").value.trim();
-  $("group").value = "";
-  const group = groupOf(name);
-  if (group.state === "gone") group.state = "asked";
-  ask(event.submitter?.value ?? "create", name);
-  draw();
-};
-
-$("send").onsubmit = (event) => {
-  event.preventDefault();
-  const body = $("text").value;
-  if (body.trim() === "") return;
-  $("text").value = "";
-  const { channel, state } = groupOf(open);
-  const [client_id, tried_at] = [fresh(), gatewayNow()];
-  channel.sent(client_id, body, tried_at);
-  if (state === "live") tell({ t: "send", group: open, client_id, tried_at, body });
-  draw();
-  requestAnimationFrame(() => ($("scroll").scrollTop = $("scroll").scrollHeight));
-};
-
-$("earlier").onclick = () => {
-  tell({ t: "pull", group: open, before: groupOf(open).channel.first, limit: PAGE });
-};
-$("leave").onclick = () => ask("leave", open);
-$("back").onclick = () => {
-  open = null;
-  draw();
-};
-$("drop").onchange = () => (dropNext = $("drop").checked);
-
-setInterval(() => {
-  resend();
-  draw();
-}, 1_000);
-
-if (me.name) enter();
-else $("name").focus();
+function note(what) {
+  clearTimeout(noting);
+  say($("toast"), typeof what === "string" ? what : inWords(what.code, what.limit));
+  $("toast").hidden = false;
+  noting = setTimeout(() => ($("toast").hidden = true), 6_000);
+}

@@ -10,8 +10,9 @@ import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError, web
 from aiohttp.test_utils import TestClient, TestServer
 
-from examples.gateway import server
-from examples.gateway.server import Connection, Gateway
+from examples.gateway import connection as connections
+from examples.gateway.connection import BAD_HELLO, NOT_REGISTERED, TOO_SLOW, VOID, Connection
+from examples.gateway.server import Gateway
 from tests.browser.hub import Hub, HubLink, gateway
 
 Client = TestClient[web.Request, web.Application]
@@ -41,11 +42,15 @@ async def connected(client: Client, hello: dict[str, Any] = HELLO) -> ClientWebS
 
 
 async def told(socket: ClientWebSocketResponse, kind: str) -> dict[str, Any]:
-    """The next frame of this kind; others are passed over."""
+    """The next frame of this kind; others are passed over, but for those that came together with it."""
+    waiting: list[dict[str, Any]] = getattr(socket, "waiting", [])
     while True:
-        frame: dict[str, Any] = await socket.receive_json(timeout=5)
-        if frame["t"] == kind:
-            return frame
+        while waiting:
+            if (frame := waiting.pop(0))["t"] == kind:
+                socket.waiting = waiting  # type: ignore[attr-defined]
+                return frame
+        received = await socket.receive_json(timeout=5)
+        waiting = received if isinstance(received, list) else [received]
 
 
 async def closed(socket: ClientWebSocketResponse) -> int | None:
@@ -65,7 +70,7 @@ async def test_hello_is_answered_with_link_epoch_and_slot(client: Client) -> Non
 async def test_who_does_not_say_hello_rightly_is_not_let_in(client: Client, hello: Any) -> None:
     socket = await client.ws_connect("/socket")
     await socket.send_json(hello)
-    assert await closed(socket) in {server.BAD_HELLO, 1009}
+    assert await closed(socket) in {BAD_HELLO, 1009}
 
 
 async def test_a_page_of_another_site_is_not_let_in(client: Client) -> None:
@@ -75,7 +80,7 @@ async def test_a_page_of_another_site_is_not_let_in(client: Client) -> None:
 
 async def test_without_a_registration_pages_are_told_to_come_again(ours: Gateway, client: Client) -> None:
     ours.link.registration = None
-    assert await closed(await connected(client)) == server.NOT_REGISTERED
+    assert await closed(await connected(client)) == NOT_REGISTERED
     assert (await client.get("/health")).status == 503
 
 
@@ -103,7 +108,7 @@ async def test_a_pull_of_a_group_that_is_not_live_here_is_refused(hub: Hub, clie
     await told(ann, "gone")
     await ann.send_json(pull)
     assert (await told(ann, "pulled"))["error"] == "not_live"
-    assert hub.teams["g"].members == set()
+    assert hub.teams["g"].members == {}
 
 
 async def test_a_closed_socket_ends_its_session_and_its_slot_is_not_used_again(ours: Gateway, client: Client) -> None:
@@ -121,7 +126,7 @@ async def test_a_void_closes_every_socket(hub: Hub, client: Client) -> None:
     for socket in sockets:
         await told(socket, "hello")
     hub.links[0].void()
-    assert [await closed(socket) for socket in sockets] == [server.VOID] * 3
+    assert [await closed(socket) for socket in sockets] == [VOID] * 3
 
 
 async def test_when_the_gateway_stops_sockets_are_told_to_go_elsewhere(ours: Gateway) -> None:
@@ -135,17 +140,74 @@ async def test_when_the_gateway_stops_sockets_are_told_to_go_elsewhere(ours: Gat
         await stopping
 
 
+async def test_a_slow_pull_holds_up_nothing_and_too_many_are_refused(hub: Hub, client: Client) -> None:
+    socket = await connected(client)
+    await socket.send_json({"t": "create", "group": "g", "request": "r"})
+    await told(socket, "live")
+    hub.pulls.clear()
+    for _ in range(5):
+        await socket.send_json({"t": "pull", "group": "g", "after": 0, "limit": 10})
+    assert (await told(socket, "pulled"))["error"] == "busy"
+    await socket.send_json({"t": "send", "group": "g", "client_id": "c", "tried_at": 1, "body": "at once"})
+    assert (await told(socket, "accepted"))["seq"] == 1
+    hub.pulls.set()
+    assert [message["body"] for message in (await told(socket, "pulled"))["messages"]] == ["at once"]
+
+
+async def test_who_is_online_is_told_to_whoever_looks_and_is_a_member(client: Client) -> None:
+    ann, mallory = await connected(client), await connected(client, HELLO | {"name": "mallory"})
+    await ann.send_json({"t": "create", "group": "g", "users": ["bob"], "request": "r"})
+    await told(ann, "live")
+    for socket in (mallory, ann):
+        await socket.send_json({"t": "watch", "group": "g"})
+    people = await told(ann, "people")
+    assert people["links"] == [{"link": "L1", "sessions": 1}]
+    assert people["shown"] == [{"user": "ann", "links": [["L1", 1]]}, {"user": "bob", "links": []}]
+    assert (people["members"], people["online"]) == (2, 1)
+    bob = await connected(client, HELLO | {"name": "bob"})
+    await told(bob, "live")
+    assert (await told(ann, "people"))["online"] == 2
+    await mallory.send_json({"t": "fly"})
+    heard = [await mallory.receive_json(timeout=5) for _ in range(2)]
+    assert not [frame for frame in heard if isinstance(frame, dict) and frame["t"] == "people"]
+
+
+async def test_names_too_long_for_a_direct_chat_are_told_so(client: Client) -> None:
+    socket = await connected(client)
+    await socket.send_json({"t": "direct", "user": "x" * 64, "request": "r"})
+    assert "too long" in (await told(socket, "error"))["text"]
+    await socket.send_json({"t": "direct", "user": "bob", "request": "r"})
+    assert (await told(socket, "applied"))["group"] == "dm.3.ann.bob"
+
+
+async def test_frames_that_wait_are_sent_together_and_in_order(hub: Hub) -> None:
+    slow = Stuck(reads_close=True)
+    session = HubLink(hub, "L1", gateway(hub, "L1")).new_session("demo", "ann", "d")
+    connection = Connection(cast("Any", slow), session, lambda: None)
+    connection.push(b"0")
+    while not slow.written:  # noqa: ASYNC110 - the writer takes its turn
+        await asyncio.sleep(0)
+    for number in range(1, 50):
+        connection.push(str(number).encode())
+    slow.goes_on.set()
+    while len(slow.written) < 2:  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0)
+    await connection.ended()
+    assert slow.written == [b"0", b"[" + b",".join(str(number).encode() for number in range(1, 50)) + b"]"]
+
+
 class Stuck:
     """A socket whose other end reads nothing, or nothing any more that is not its closing."""
 
     def __init__(self, *, reads_close: bool) -> None:
         self.written: list[bytes] = []
         self.code: int | None = None
+        self.goes_on = asyncio.Event()
         self._reads_close = reads_close
 
     async def send_frame(self, frame: bytes, _: WSMsgType) -> None:
         self.written.append(frame)
-        await asyncio.Event().wait()
+        await self.goes_on.wait()
 
     async def close(self, code: int, message: bytes) -> None:
         assert message
@@ -159,16 +221,16 @@ class Stuck:
 async def test_a_socket_too_slow_for_its_queue_is_closed_and_its_frames_let_go(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, size: int, *, reads_close: bool
 ) -> None:
-    monkeypatch.setattr(server, "_CLOSE_S", 0.01)
+    monkeypatch.setattr(connections, "_CLOSE_S", 0.01)
     stuck = Stuck(reads_close=reads_close)
     cut: list[bool] = []
     session = HubLink(hub, "L1", gateway(hub, "L1")).new_session("demo", "ann", "d")
     connection = Connection(cast("Any", stuck), session, lambda: cut.append(True))
-    for _ in range(2_000):
+    for _ in range(5_000):
         connection.push(b"x" * size)
         await asyncio.sleep(0)
     async with asyncio.timeout(5):
         await connection.ended()
     assert not connection._frames
     assert len(stuck.written) == 1
-    assert (stuck.code, cut) == ((server.TOO_SLOW, []) if reads_close else (None, [True]))
+    assert (stuck.code, cut) == ((TOO_SLOW, []) if reads_close else (None, [True]))

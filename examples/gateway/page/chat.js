@@ -1,0 +1,361 @@
+// All that the page knows: groups, who is online, what is on its way. No elements here: frames of the gateway and what
+// the person does go in; `changed` is called when there is something new to show.
+
+import { Channel, PAGE, PULL_MOST } from "./channel.js";
+import { fresh, otherOf } from "./words.js";
+
+const PULL_AGAIN_MS = 700;
+// A gap made on purpose stays open this long, so that one can see it.
+const SHOW_GAP_MS = 1_500;
+const TYPING_MS = 3_000;
+
+class Group {
+  constructor(name, me) {
+    this.name = name;
+    this.other = otherOf(name, me); // of a direct chat
+    this.state = "asked"; // "asked" | "live" | "waiting" | "gone"
+    this.channel = new Channel();
+    this.unread = 0;
+    this.newest = null; // the newest message heard of, to show beside the name
+    this.people = null; // who is online, once told
+    this.typing = new Map(); // user -> until when
+    this.pulling = false;
+    this.pullingEarlier = false;
+    this.notBefore = 0; // no pull before this moment
+    this.timer = 0;
+  }
+
+  get title() {
+    return this.other ?? this.name;
+  }
+}
+
+export class Chat {
+  // tell: sends a frame; changed: something is to be shown; opened: a group was; note: something is to be said once;
+  // marks: up to where the person has read.
+  constructor({ name, device, tell, changed, opened, note, marks, meters }) {
+    Object.assign(this, { name, device, tell, changed, opened, note, marks, meters });
+    this.groups = new Map();
+    this.open = null; // the name of the group shown
+    this.link = null; // what the gateway told of itself
+    this.pulse = null; // its counters
+    this.clockAhead = 0; // this device's clock minus the gateway's
+    this.drop = 0; // how many messages to lose on purpose
+    this.asked = new Map(); // request -> {what, group}
+    this.sentAt = new Map(); // client_id -> when it was sent
+  }
+
+  get group() {
+    return this.groups.get(this.open);
+  }
+
+  get unread() {
+    let sum = 0;
+    for (const group of this.groups.values()) sum += group.unread;
+    return sum;
+  }
+
+  get gapsFilled() {
+    let sum = 0;
+    for (const group of this.groups.values()) sum += group.channel.filled;
+    return sum;
+  }
+
+  now() {
+    return Date.now() - this.clockAhead;
+  }
+
+  groupOf(name) {
+    if (!this.groups.has(name)) this.groups.set(name, new Group(name, this.name));
+    return this.groups.get(name);
+  }
+
+  // --- what the gateway tells
+
+  take(frame) {
+    const taken = TAKE[frame.t];
+    if (taken === undefined) return;
+    taken.call(this, frame, frame.group === undefined ? null : this.groups.get(frame.group));
+    this.changed();
+  }
+
+  lost() {
+    this.people(null);
+    for (const group of this.groups.values()) {
+      if (group.state === "live") group.state = "waiting";
+      clearTimeout(group.timer);
+      group.pulling = group.pullingEarlier = false;
+    }
+    this.changed();
+  }
+
+  // Who is online is not known any more, or not yet.
+  people(group) {
+    for (const each of group ? [group] : this.groups.values()) each.people = null;
+  }
+
+  place(group, message) {
+    const { channel } = group;
+    const own = message.sender === this.name;
+    const isNew = message.seq > channel.head;
+    channel.add(message);
+    if (isNew) {
+      group.newest = message;
+      group.typing.delete(message.sender);
+      if (!own) this.#count(group);
+    }
+    this.settle(channel, message);
+  }
+
+  #count(group) {
+    if (group.name === this.open && !document.hidden) this.#read(group);
+    else group.unread += 1;
+  }
+
+  settle(channel, message) {
+    if (message.sender !== this.name || message.device !== this.device) return;
+    const sent = this.sentAt.get(message.client_id);
+    if (sent !== undefined) this.meters.latency.add(performance.now() - sent);
+    this.sentAt.delete(message.client_id);
+    channel.settle(message.client_id);
+  }
+
+  // Fill the first gap; the answer to it fills the next one.
+  pull(group) {
+    if (group.pulling || group.state !== "live") return;
+    const [gap] = group.channel.gaps();
+    if (!gap) return;
+    const wait = group.notBefore - performance.now();
+    if (wait > 0) this.#pullAfter(group, wait);
+    else {
+      group.pulling = true;
+      this.tell({ t: "pull", group: group.name, after: gap.after, limit: Math.min(PULL_MOST, gap.to - gap.after) });
+    }
+  }
+
+  pullAgain(group) {
+    this.#pullAfter(group, PULL_AGAIN_MS);
+  }
+
+  #pullAfter(group, wait) {
+    clearTimeout(group.timer);
+    group.timer = setTimeout(() => this.pull(group), wait);
+  }
+
+  pullEarlier() {
+    const { group } = this;
+    if (!group?.channel.hasEarlier || group.pullingEarlier || group.state !== "live") return;
+    group.pullingEarlier = true;
+    this.tell({ t: "pull", group: group.name, before: group.channel.base + 1, limit: PAGE });
+  }
+
+  // --- what the person does
+
+  choose(name) {
+    this.open = name;
+    const group = this.groupOf(name);
+    group.channel.open();
+    this.#read(group);
+    this.pull(group);
+    this.tell({ t: "watch", group: name });
+    this.opened(name);
+    this.changed();
+  }
+
+  // The person looks at the page again.
+  seen() {
+    if (this.group) this.#read(this.group);
+    this.changed();
+  }
+
+  #read(group) {
+    group.unread = 0;
+    this.marks.set(group.name, group.channel.head);
+  }
+
+  ask(what, group, more = {}) {
+    const request = fresh();
+    this.asked.set(request, { what, group });
+    if (!this.tell({ t: what, group, request, ...more })) this.note("Not connected just now. Try again in a moment.");
+  }
+
+  create(name, users) {
+    this.#expect(name);
+    this.ask("create", name, { users });
+  }
+
+  join(name) {
+    this.#expect(name);
+    this.ask("join", name);
+  }
+
+  direct(user) {
+    this.ask("direct", undefined, { user });
+  }
+
+  // It is shown at once, as not live yet.
+  #expect(name) {
+    const group = this.groupOf(name);
+    if (group.state === "gone") group.state = "asked";
+    this.changed();
+  }
+
+  send(body) {
+    const { group } = this;
+    const own = group.channel.sent(fresh(), body, this.now());
+    const bytes = new TextEncoder().encode(JSON.stringify(body)).length;
+    const most = this.link?.body_bytes ?? Infinity;
+    if (bytes > most) group.channel.refused(own.client_id, "message_too_large", most);
+    else if (group.state === "live") this.#tellSend(group, own);
+    this.changed();
+  }
+
+  #tellSend(group, { client_id, tried_at, body }) {
+    if (!this.sentAt.has(client_id)) this.sentAt.set(client_id, performance.now());
+    this.tell({ t: "send", group: group.name, client_id, tried_at, body });
+  }
+
+  // A refused one, as a new message or not at all.
+  giveUp(group, client_id) {
+    group.channel.settle(client_id);
+    this.sentAt.delete(client_id);
+    this.changed();
+  }
+
+  sendAgain(group, own) {
+    group.channel.settle(own.client_id);
+    const again = group.channel.sent(fresh(), own.body, this.now());
+    if (group.state === "live") this.#tellSend(group, again);
+    this.changed();
+  }
+
+  resend() {
+    for (const group of this.groups.values()) {
+      if (group.state !== "live") continue;
+      for (const own of group.channel.unanswered(this.now())) this.#tellSend(group, own);
+    }
+  }
+
+  // Own ones that nobody answered go out again at once, now that we can hear.
+  resendAll(group) {
+    for (const own of group.channel.pending.values()) own.again_at = 0;
+    this.resend();
+  }
+
+  typed() {
+    this.tell({ t: "typing", group: this.open });
+  }
+
+  typers(group) {
+    const now = performance.now();
+    return [...group.typing].filter(([, until]) => until > now).map(([user]) => user);
+  }
+}
+
+// By kind of frame; `this` is the chat, `group` the one that is named, if it is known.
+const TAKE = {
+  hello(frame) {
+    this.clockAhead = Date.now() - frame.now;
+    this.link = frame;
+    this.pulse = null;
+    if (this.open !== null) this.tell({ t: "watch", group: this.open });
+  },
+  live(frame) {
+    const group = this.groupOf(frame.group);
+    group.state = "live";
+    const head = frame.heads.main ?? 0;
+    const mark = this.marks.get(group.name);
+    group.channel.heard(head);
+    if (group.name === this.open) {
+      group.channel.open();
+      this.marks.set(group.name, group.channel.head);
+    } else {
+      if (group.channel.opened) group.channel.open();
+      group.unread = Math.max(0, group.channel.head - mark);
+    }
+    this.resendAll(group);
+    this.pull(group);
+  },
+  waiting(_, group) {
+    if (group) group.state = "waiting";
+  },
+  gone(_, group) {
+    if (!group) return;
+    group.state = "gone";
+    this.people(group);
+  },
+  message(frame) {
+    const group = this.groupOf(frame.group);
+    this.meters.received.add(1, performance.now());
+    if (this.drop > 0) {
+      this.drop -= 1;
+      group.notBefore = performance.now() + SHOW_GAP_MS;
+      return;
+    }
+    this.place(group, frame);
+    this.pull(group);
+  },
+  head(frame, group) {
+    if (!group) return;
+    group.channel.heard(frame.seq);
+    this.pull(group);
+  },
+  pulled(frame, group) {
+    if (!group) return;
+    if (frame.before === null) group.pulling = false;
+    else group.pullingEarlier = false;
+    if (frame.error === "not_live") return; // `live` comes, and pulls
+    if (frame.error) {
+      if (frame.before === null) this.pullAgain(group);
+      return;
+    }
+    const { channel } = group;
+    if (frame.before !== null) {
+      if (frame.before === channel.base + 1) channel.prepend(frame.messages, frame.more);
+      return;
+    }
+    channel.fill(frame.after, frame.messages);
+    for (const message of frame.messages) this.settle(channel, message);
+    const last = frame.messages.at(-1);
+    if (last && last.seq >= (group.newest?.seq ?? 0)) group.newest = last;
+    const [gap] = channel.gaps();
+    if (gap?.after === frame.after) this.pullAgain(group); // it brought nothing
+    else this.pull(group);
+  },
+  accepted(frame, group) {
+    group?.channel.accepted(frame.client_id, frame.seq);
+  },
+  refused(frame, group) {
+    const asked = this.asked.get(frame.request);
+    this.asked.delete(frame.request);
+    if (frame.client_id) {
+      group?.channel.refused(frame.client_id, frame.code, frame.limit);
+      return;
+    }
+    if (asked?.what === "direct" && frame.code === "group_exists") {
+      this.choose(frame.group);
+      return;
+    }
+    if (group?.state === "asked") this.groups.delete(frame.group);
+    this.note(frame);
+  },
+  applied(frame) {
+    const asked = this.asked.get(frame.request);
+    this.asked.delete(frame.request);
+    if (["create", "join", "direct"].includes(asked?.what)) this.choose(frame.group);
+    if (asked?.what === "invite") this.note(frame.changed > 0 ? "Invited." : "They are members already.");
+  },
+  people(frame, group) {
+    if (group) group.people = frame;
+  },
+  signal(frame, group) {
+    if (group && frame.kind === "typing" && frame.sender !== this.name) group.typing.set(frame.sender, performance.now() + TYPING_MS);
+  },
+  pulse(frame) {
+    if (this.pulse) this.meters.written.add(Math.max(0, frame.written - this.pulse.written), performance.now());
+    this.pulse = frame;
+  },
+  error(frame) {
+    this.note(frame.text);
+  },
+};

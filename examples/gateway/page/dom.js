@@ -1,0 +1,53 @@
+// Making and keeping elements. Text is only ever set as text: nothing a person wrote is read as HTML.
+
+export const $ = (id) => document.getElementById(id);
+
+export function make(tag, className, ...inside) {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  element.append(...inside.filter((part) => part !== null && part !== undefined));
+  return element;
+}
+
+export function say(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+// Make a list show these rows, in order: [{key, make, update}]. A row that stays is the same element as before.
+export function show(list, rows) {
+  const there = new Map(Array.from(list.children, (child) => [child.dataset.key, child]));
+  const wanted = new Set(rows.map((row) => row.key));
+  for (const [key, child] of there) if (!wanted.has(key)) child.remove();
+  let next = list.firstElementChild;
+  for (const row of rows) {
+    let element = there.get(row.key);
+    if (element === undefined) {
+      element = row.make();
+      element.dataset.key = row.key;
+    }
+    row.update?.(element);
+    if (element === next) next = next.nextElementSibling;
+    else list.insertBefore(element, next);
+  }
+}
+
+// A hue of its own for each name.
+export function hueOf(name) {
+  let hash = 7;
+  for (const letter of name) hash = (hash * 31 + letter.codePointAt(0)) >>> 0;
+  return (hash * 137) % 360;
+}
+
+export function avatar(name, className = "avatar") {
+  const shown = make("span", className, name.slice(0, 2));
+  shown.setAttribute("aria-hidden", "true");
+  shown.style.setProperty("--hue", hueOf(name));
+  return shown;
+}
+
+export function linkChip(name, text = name) {
+  const chip = make("span", "chip", text);
+  chip.style.setProperty("--hue", hueOf(`link ${name}`));
+  chip.dataset.link = name;
+  return chip;
+}

@@ -1,0 +1,90 @@
+// Beside the messages: who is online on which link, how much comes, and the link of this tab.
+
+import { $, avatar, linkChip, make, say, show } from "./dom.js";
+import { spark } from "./meter.js";
+import { count, several } from "./words.js";
+
+const BUSIEST = 8; // links shown by name
+
+export function drawPeople(chat) {
+  const people = chat.group?.people ?? null;
+  say($("people-title"), people ? `Online · ${count(people.online)} of ${count(people.members)}` : "Online");
+  drawLinks(people);
+  const rows = [];
+  for (const { user, links } of people?.shown ?? []) rows.push(personRow(user, links, chat.name));
+  show($("people"), rows);
+  say($("people-note"), noteOf(chat, people));
+}
+
+function noteOf(chat, people) {
+  if (!chat.group) return "Choose a group to see who is there.";
+  if (people === null) return chat.group.state === "live" ? "Asking who is there…" : "";
+  if (people.error) return "The views do not answer just now.";
+  const others = people.members - people.shown.length;
+  return others > 0 ? `and ${several(others, "more member")}` : "";
+}
+
+function drawLinks(people) {
+  const links = [...(people?.links ?? [])].sort((a, b) => b.sessions - a.sessions);
+  const rows = links.slice(0, BUSIEST).map(({ link, sessions }) => ({
+    key: link,
+    make: () => {
+      const chip = linkChip(link, "");
+      chip.setAttribute("role", "listitem");
+      return chip;
+    },
+    update: (chip) => {
+      say(chip, `${link} · ${count(sessions)}`);
+      chip.title = `${several(sessions, "session")} of this group on link ${link}`;
+      chip.style.flexGrow = sessions;
+    },
+  }));
+  show($("by-link"), rows);
+}
+
+function personRow(user, links, me) {
+  return {
+    key: user,
+    make: () => {
+      const name = make("span", "person-name", user, user === me ? make("span", "you", "you") : null);
+      return make("li", "person", avatar(user), name, make("span", "person-links"));
+    },
+    update: (row) => {
+      row.dataset.online = String(links.length > 0);
+      row.dataset.user = user;
+      const wanted = links.map(([link, sessions]) => (sessions > 1 ? `${link} ×${sessions}` : link));
+      const shown = row.querySelector(".person-links");
+      if (shown.dataset.links === wanted.join()) return;
+      shown.dataset.links = wanted.join();
+      shown.replaceChildren(...(links.length > 0 ? links.map(([link], i) => linkChip(link, wanted[i])) : ["offline"]));
+    },
+  };
+}
+
+const perSecond = (value) => `${count(value)}/s`;
+
+export function drawRates(meters) {
+  const now = performance.now();
+  for (const [meter, rate, line] of [
+    [meters.received, "rate-in", "spark-in"],
+    [meters.written, "rate-out", "spark-out"],
+  ]) {
+    const series = meter.series(now);
+    say($(rate), perSecond(series.at(-1)));
+    spark($(line), series);
+  }
+  const { latency } = meters;
+  say($("latency"), latency.median === null ? "–" : `${Math.round(latency.median)} ms`);
+  spark($("spark-latency"), latency.values);
+}
+
+export function drawLink(chat) {
+  const { link, pulse } = chat;
+  $("link-name").replaceChildren(link ? linkChip(link.link) : "–");
+  say($("link-epoch"), link ? count(link.epoch) : "–");
+  say($("link-slot"), link ? count(link.slot) : "–");
+  say($("link-sessions"), pulse ? count(pulse.sessions) : "–");
+  say($("link-lots"), pulse ? count(pulse.lots) : "–");
+  say($("link-resyncs"), pulse ? count(pulse.resyncs) : "–");
+  say($("link-gaps"), several(chat.gapsFilled, "message"));
+}
