@@ -1,1 +1,1 @@
-"""A minute of a large team and many small groups on three links, with faults on the way, judged at its end."""
+"""A minute of a large team and many small groups on three links, with faults on the way; then a group of 100,000."""

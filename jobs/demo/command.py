@@ -26,6 +26,7 @@ from jobs.demo.cluster import Cluster, own_settings
 from jobs.demo.crowd import Counts, Crowd, SimulatedLink
 from jobs.demo.play import Play
 from jobs.demo.scenario import LINKS, Scenario, Size, write
+from jobs.demo.town import figures, table
 from jobs.problem import Problem
 from jobs.services import Services
 from jobs.verify.judge import judge
@@ -48,6 +49,7 @@ def demo(
     seconds: Annotated[int, typer.Option(min=_SHORTEST_S, help="How long the load lasts.")] = 60,
     seed: Annotated[int, typer.Option(help="The same seed: the same users, messages, changes and faults.")] = 1,
     rate: Annotated[float, typer.Option(min=1, help="Messages a second.")] = 400,
+    members: Annotated[int, typer.Option(min=0, help="Members of the very large group; 0: without it.")] = 100_000,
     data: Annotated[
         Path | None, typer.Option(help="Keep the run in this folder. Default: a new one, kept only if something fails.")
     ] = None,
@@ -56,19 +58,23 @@ def demo(
 
     Services and one worker of each role are started on free ports in a folder of their own. 10,000 users in one team
     and 200 small groups, 30 % of them online on 3 links; they come and go, join and leave, send and send again. The
-    groups worker is killed with -9 and a link falls silent. Then `linkcast verify` judges the whole run: the demo ends
-    with 1 unless nothing was lost, doubled, out of order, misdirected or missed.
+    groups worker is killed with -9 and a link falls silent. Then one group of 100,000 members is imported, and written
+    to. At last `linkcast verify` judges the whole run: the demo ends with 1 unless nothing was lost, doubled, out of
+    order, misdirected or missed.
     """
     folder = data or Path(tempfile.mkdtemp(prefix="linkcast-demo-"))
     settings = own_settings(context.find_root().params.get("settings"), folder)
     console = Console(highlight=False)
-    scenario = write(seed, Size(seconds=seconds, rate=rate))
+    scenario = write(seed, Size(seconds=seconds, rate=rate, town=members))
     code = 1
     try:
         with _interruptible():
-            report = _run(settings, scenario, console)
+            report, shown_town = _run(settings, scenario, console)
         console.print()
         console.print(shown(report))
+        if shown_town is not None:
+            console.print()
+            console.print(shown_town)
         code = int(not report.good)
     except KeyboardInterrupt:
         console.print("stopped")
@@ -82,7 +88,7 @@ def demo(
     raise typer.Exit(code)
 
 
-def _run(settings: Settings, scenario: Scenario, console: Console) -> Report:
+def _run(settings: Settings, scenario: Scenario, console: Console) -> tuple[Report, Table | None]:
     logging.getLogger("linkcast_gateway").setLevel(logging.ERROR)  # what they would warn of is what is shown here
     with Cluster(settings, lambda what: console.print(f"[dim]{what}[/]")).running() as cluster:
         app_id = f"demo{int(time.time())}"  # a folder may hold earlier runs
@@ -90,7 +96,7 @@ def _run(settings: Settings, scenario: Scenario, console: Console) -> Report:
             return runner.run(_perform(cluster, app_id, scenario, console))
 
 
-async def _perform(cluster: Cluster, app_id: str, scenario: Scenario, console: Console) -> Report:
+async def _perform(cluster: Cluster, app_id: str, scenario: Scenario, console: Console) -> tuple[Report, Table | None]:
     kafka = cluster.settings.kafka_bootstrap
     crowd = Crowd(app_id, LINKS, lambda link, handler: SimulatedLink(link, kafka, handler))
     play = Play(scenario, cluster, crowd)
@@ -111,7 +117,9 @@ async def _perform(cluster: Cluster, app_id: str, scenario: Scenario, console: C
         world = await read_run(cluster.settings, planned=play.done)
     finally:
         await crowd.stop()
-    return await asyncio.to_thread(judge, world, settled=True)
+    console.print("judging it")
+    report = await asyncio.to_thread(judge, world, settled=True)
+    return report, table(figures(world, app_id), play.town) if scenario.town else None
 
 
 async def _show(play: Play, crowd: Crowd, scenario: Scenario, console: Console) -> None:

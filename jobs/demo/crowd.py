@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from jobs.demo.scenario import TEAM, Beckon, Come, Go, Join, Part, Say, SayAgain
+from jobs.demo.scenario import TEAM, TOWN, Beckon, Come, Go, Join, Part, Say, SayAgain
 from linkcast_gateway import (
     Accepted,
     Answer,
@@ -74,25 +74,25 @@ class _Ears(Handler):
     def __init__(self, crowd: Crowd, link: str) -> None:
         self._crowd = crowd
         self._link = link
-        self.live: set[int] = set()  # slots that hear the large team
+        self.live: dict[str, set[int]] = {TEAM: set(), TOWN: set()}  # slots that hear the large groups
 
     def on_registered(self, registration: Registration) -> None:
         del registration
-        self.live.clear()
+        self._forget()
         self._crowd.arrive(self._link)
 
     def on_void(self) -> None:
-        self.live.clear()
+        self._forget()
         self._crowd.scatter(self._link)
 
     def on_live(self, group: Group, slots: Sequence[int], heads: Sequence[tuple[str, int]]) -> None:
         del heads
-        if group.name == TEAM:
-            self.live.update(slots)
+        if group.name in self.live:
+            self.live[group.name].update(slots)
 
     def on_gone(self, group: Group, slots: Sequence[int]) -> None:
-        if group.name == TEAM:
-            self.live.difference_update(slots)
+        if group.name in self.live:
+            self.live[group.name].difference_update(slots)
 
     def on_message(self, group: Group, message: Message, slots: Sequence[int]) -> None:
         del group, message
@@ -102,6 +102,10 @@ class _Ears(Handler):
     def on_answer(self, slot: int, answer: Answer) -> None:
         del slot
         self._crowd.answered(answer)
+
+    def _forget(self) -> None:
+        for slots in self.live.values():
+            slots.clear()
 
 
 class Crowd:
@@ -125,10 +129,9 @@ class Crowd:
         """How many sessions there are."""
         return len(self._sessions)
 
-    @property
-    def live(self) -> int:
-        """How many sessions hear the large team."""
-        return sum(len(ears.live) for ears in self._ears.values())
+    def live(self, group: str = TEAM) -> int:
+        """How many sessions hear a large group."""
+        return sum(len(ears.live[group]) for ears in self._ears.values())
 
     async def start(self) -> None:
         """Start the links; returns when all are registered."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from jobs.demo.cluster import Cluster
 from jobs.demo.crowd import Crowd
 from jobs.demo.scenario import (
+    TOWN,
     Action,
     Beckon,
     Come,
@@ -34,6 +36,21 @@ _CALM_LOOKS: Final = 3
 _LOGIN_RATE: Final = 1_000
 
 
+@dataclass(slots=True)
+class Import:
+    """How the very large group came to be.
+
+    Attributes:
+        members: how many are in.
+        import_s: how long that took.
+        bound_s: how long it took until all who are online heard it.
+    """
+
+    members: int = 0
+    import_s: float = 0.0
+    bound_s: float = 0.0
+
+
 class Play:
     """One performance.
 
@@ -41,12 +58,14 @@ class Play:
         stage: what goes on now, in words.
         done: the faults that were injected, in words.
         elapsed_s: how much of the scenario is played.
+        town: how the very large group came to be.
     """
 
     def __init__(self, scenario: Scenario, cluster: Cluster, crowd: Crowd) -> None:
         self.stage = "links register"
         self.done: list[str] = []
         self.elapsed_s = 0.0
+        self.town = Import()
         self._scenario = scenario
         self._cluster = cluster
         self._crowd = crowd
@@ -64,6 +83,8 @@ class Play:
             await self._crowd.start()
             await self._begin()
             await self._act()
+            if self._scenario.town:
+                await self._show_town()
             await self._come_to_rest()
             watch.cancel()
 
@@ -78,7 +99,7 @@ class Play:
             await self._crowd.come(come)
             if i % (_LOGIN_RATE // 10) == 0:
                 await asyncio.sleep(0.1)
-        await self._until(lambda: self._crowd.live >= len(self._scenario.first), _BEGIN_S)
+        await self._until(lambda: self._crowd.live() >= len(self._scenario.first), _BEGIN_S)
 
     async def _act(self) -> None:
         """The actions, each at its time."""
@@ -94,6 +115,27 @@ class Play:
                 await self._crowd.tend()
                 tended_s = time.monotonic()
         await asyncio.gather(*self._faults)
+
+    async def _show_town(self) -> None:
+        """The very large group: imported lot by lot, each when the one before is answered; then written to."""
+        crowd, town = self._crowd, self.town
+        of = sum(map(len, self._scenario.town))
+        await self._until(lambda: not crowd.commands, _QUIET_S)
+        began_s = time.monotonic()
+        for lot in self._scenario.town:
+            self.stage = f"one group of {of:,} members: {town.members:,} are in"
+            await (crowd.change(Join(TOWN, tuple(lot))) if town.members else crowd.create(TOWN, lot))
+            await self._until(lambda: not crowd.commands, _BEGIN_S, _TICK_S)
+            town.members += len(lot)
+        town.import_s = time.monotonic() - began_s
+        self.stage = f"who is online of {of:,} members is bound"
+        await self._until(lambda: crowd.live(TOWN) >= crowd.online - 1, _BEGIN_S)  # all but the admin
+        town.bound_s = time.monotonic() - began_s - town.import_s
+        self.stage = f"messages to {of:,} members"
+        began_s = time.monotonic()
+        for at_ms, say in self._scenario.said:
+            await asyncio.sleep(began_s + at_ms / 1_000 - time.monotonic())
+            await crowd.say(say)
 
     async def _do(self, action: Action) -> None:
         crowd = self._crowd
@@ -147,11 +189,11 @@ class Play:
             if time.monotonic() > until_s:
                 raise Problem(f"The workers have not caught up after {_QUIET_S:.0f} s: lag {lag}")
 
-    async def _until(self, so: Callable[[], bool], limit_s: float) -> None:
+    async def _until(self, so: Callable[[], bool], limit_s: float, pause_s: float = _TEND_S) -> None:
         until_s = time.monotonic() + limit_s
         while not so():
             await self._crowd.tend()
-            await asyncio.sleep(_TEND_S)
+            await asyncio.sleep(pause_s)
             if time.monotonic() > until_s:
                 raise Problem(f"“{self.stage}” took more than {limit_s:.0f} s.")
 

@@ -11,6 +11,8 @@ from random import Random
 from typing import Final
 
 TEAM: Final = "everyone"
+#: The very large group that is made at the end.
+TOWN: Final = "town"
 LINKS: Final = ("L1", "L2", "L3")
 #: The link that falls silent.
 DOOMED: Final = LINKS[-1]
@@ -20,6 +22,7 @@ _SMALL_SIZES: Final = (20, 100)
 _TRIES: Final = 30
 _RESEND_MS: Final = (5, 3_000)
 _LOT: Final = 5
+_TOWN_LOT: Final = 5_000
 _KILL_AT: Final = 0.3
 _SILENCE_AT: Final = 0.5
 
@@ -115,6 +118,9 @@ class Size:
         comings: sessions a second that begin, and as many that end.
         changes: changes of members a second.
         silence_s: how long the link is silent.
+        town: members of the very large group, all users among them; 0: there is none.
+        town_seconds: how long there are messages in it.
+        town_rate: and how many a second.
     """
 
     seconds: int = 60
@@ -129,6 +135,9 @@ class Size:
     strangers: float = 0.003
     signals: float = 5
     silence_s: float = 13
+    town: int = 0
+    town_seconds: float = 10
+    town_rate: float = 30
 
 
 class Pool:
@@ -178,12 +187,16 @@ class Scenario:
         groups: group -> its first members.
         first: who is online when it begins.
         actions: (milliseconds from the beginning, what is done), in order.
+        town: the members of the very large group, in the lots in which they are imported.
+        said: (milliseconds from when they are in, a message to all of them), in order.
     """
 
     size: Size
     groups: dict[str, list[str]]
     first: list[Come]
     actions: list[tuple[int, Action]] = field(default_factory=list)
+    town: list[list[str]] = field(default_factory=list)
+    said: list[tuple[int, Say]] = field(default_factory=list)
 
 
 def write(seed: int, size: Size) -> Scenario:
@@ -233,7 +246,20 @@ class _Writer:
                     makers[what](step + self._random.randrange(_STEP_MS))
         self._faults()
         self._scenario.actions.sort(key=lambda action: action[0])
+        if size.town:
+            self._town()
         return self._scenario
+
+    def _town(self) -> None:
+        """Everyone there is, and as many more as it takes; whoever is online at the end speaks."""
+        size = self._size
+        members = [*self._users, *(f"t{i}" for i in range(size.town - size.users))][: size.town]
+        self._scenario.town = [members[at : at + _TOWN_LOT] for at in range(0, len(members), _TOWN_LOT)]
+        known = set(members)
+        speakers = [user for user in self._online if user in known]
+        for number in range(int(size.town_seconds * size.town_rate)):
+            say = Say(self._random.choice(speakers), TOWN, f"{TOWN}{number}")
+            self._scenario.said.append((int(number * 1_000 / size.town_rate), say))
 
     def _add(self, at_ms: int, action: Action) -> None:
         self._scenario.actions.append((at_ms, action))

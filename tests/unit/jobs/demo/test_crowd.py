@@ -139,7 +139,7 @@ async def test_the_screen_tells_who_hears_the_team_and_what_broke(crowd: Crowd) 
     assert isinstance(fake, FakeLink)
     fake.handler.on_live(Group("app", TEAM), [1, 2], [])
     fake.handler.on_gone(Group("app", TEAM), [1])
-    assert crowd.live == 1
+    assert crowd.live() == 1
     scenario = write(1, Size(seconds=10, users=100, groups=2, rate=10))
     play = Play(scenario, None, crowd)  # type: ignore[arg-type]
     play.done.append("12.0 s  something broke")

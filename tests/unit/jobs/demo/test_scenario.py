@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -10,6 +11,7 @@ from jobs.demo.scenario import (
     DOOMED,
     LINKS,
     TEAM,
+    TOWN,
     Action,
     Come,
     Go,
@@ -24,6 +26,7 @@ from jobs.demo.scenario import (
     Size,
     write,
 )
+from topics import limits
 
 SMALL = Size(seconds=20, users=500, groups=10, rate=100)
 
@@ -103,6 +106,26 @@ def test_a_worker_is_killed_and_a_link_falls_silent_for_longer_than_its_time_out
     assert silence == SilenceLink(DOOMED)
     assert restart == RestartLink(DOOMED)
     assert back - silent > 10_000
+
+
+def test_the_very_large_group_is_imported_in_lots_and_written_to_by_those_online() -> None:
+    scenario = write(1, Size(seconds=20, users=500, groups=10, rate=100, town=12_345, town_seconds=2, town_rate=25))
+    members = [user for lot in scenario.town for user in lot]
+    assert len(members) == len(set(members)) == 12_345
+    assert all(0 < len(lot) <= limits.LOT_USERS for lot in scenario.town)
+    assert {come.user for come in scenario.first} <= set(members)
+    assert [at for at, _ in scenario.said] == [40 * number for number in range(50)]
+    assert len({say.client_id for _, say in scenario.said}) == 50
+    assert {say.group for _, say in scenario.said} == {TOWN}
+    coming = {come.user for come in scenario.first} | {
+        come.user for _, come in _of(Come, scenario.actions) if isinstance(come, Come)
+    }
+    assert {say.user for _, say in scenario.said} <= coming
+
+
+def test_without_the_very_large_group_all_else_is_the_same() -> None:
+    assert write(1, SMALL).town == write(1, SMALL).said == []
+    assert write(1, replace(SMALL, town=1_000)).actions == write(1, SMALL).actions
 
 
 def test_a_pool_is_a_set_to_draw_from() -> None:
