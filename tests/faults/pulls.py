@@ -27,7 +27,7 @@ class Pulls:
         self._app = app
         self._stage = stage
         self._seen: dict[tuple[str, int], Any] = {}
-        self._token = Tokens(stage.settings.signing_secret()).mint(Claims(app, "gateway", "test"), 600)
+        self._token = Tokens.of(stage.settings).mint(Claims(app, "gateway", "test"), 600)
 
     async def __aenter__(self) -> Self:
         self._http = aiohttp.ClientSession(headers={"Authorization": f"Bearer {self._token}"})

@@ -26,7 +26,7 @@ from jobs.demo.scenario import LINKS, Come, KillWorker, Part, RestartLink, Scena
 from jobs.problem import Problem
 from jobs.services.process import Process
 from jobs.stack import Stack, ask
-from jobs.verify.judge import judge
+from jobs.verify.judge import SETTLE_MS, judge
 from jobs.verify.report import Report
 from jobs.verify.world import World
 from jobs.verify_command import read_run
@@ -206,10 +206,13 @@ class Stage(Cluster):
     # -- the load ----------------------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def load(self, seed: int, most_s: int = _SIZE.seconds) -> AsyncIterator[Scene]:
-        """Users at work while the block runs, if it takes no longer than `most_s`.
+    async def load(self, seed: int, most_s: int = _SIZE.seconds, settle_ms: int = SETTLE_MS) -> AsyncIterator[Scene]:
+        """Users at work while the block runs; on leaving all comes to rest, and is judged: `scene.report`.
 
-        On leaving all comes to rest, and is judged: `scene.report`.
+        Args:
+            seed: of what the users do.
+            most_s: the block takes no longer.
+            settle_ms: how long a session may wait to be heard of, as long as no worker is there to bind it.
         """
         self.judged_good = False
         await asyncio.to_thread(self.set_up)
@@ -221,7 +224,7 @@ class Stage(Cluster):
             await scene.come_to_rest()
         finally:
             await scene.end()
-        await asyncio.to_thread(scene.check)
+        await asyncio.to_thread(scene.check, settle_ms)
         self.judged_good = True
 
 
@@ -385,9 +388,9 @@ class Scene:
         self.whole_world = await read_run(self._stage.settings, planned=self.planned)
         self.world = without(self.whole_world, self.unjudged) if self.unjudged else self.whole_world
 
-    def check(self) -> None:
+    def check(self, settle_ms: int) -> None:
         """Nothing lost, doubled, out of order, misdirected or missed."""
-        self.report = judge(self.world, settled=True)
+        self.report = judge(self.world, settled=True, settle_ms=settle_ms)
         if not self.report.good:
             raise AssertionError(
                 f"{self.report.rules}\n{self.report.examples}\nplanned: {self.planned}\n{self._stage.last_words()}"

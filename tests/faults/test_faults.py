@@ -32,6 +32,8 @@ from topics.wire import ToRequester
 
 AWAY_S: Final = 30.0
 GRACE_S: Final = 6.0
+LONG_S: Final = 400
+WAIT_MS: Final = 60_000  # a worker that is restarted on a busy machine
 GIVEN_UP: Final = re.compile("fenced by a newer producer|begins anew after")
 TROUBLE: Final = re.compile("ERROR|CRITICAL|Traceback")
 
@@ -107,7 +109,7 @@ async def test_workers_of_several_roles_are_added_all_restarted_one_by_one_and_t
     stage: Stage, tell: Callable[[str], None]
 ) -> None:
     added = ("groups-2", "users-2")
-    async with stage.load(seed=6, most_s=400) as scene:
+    async with stage.load(seed=6, most_s=LONG_S, settle_ms=WAIT_MS) as scene:
         alone = {name: stage.serving(name) for name in ROLES}
         for name in added:
             await asyncio.to_thread(stage.start, name)

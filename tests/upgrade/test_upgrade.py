@@ -13,12 +13,11 @@ from typing import Final
 
 from streams.app import ROLES
 from tests.faults.stage import THIS, Release, Scene, Stage
-from tests.faults.test_faults import now_ms
+from tests.faults.test_faults import LONG_S, WAIT_MS, now_ms
 
 BEFORE: Final = Release(("jobs", "worker"), Path(__file__).with_name("linkcast-0.1.0.zip"))
 NEXT: Final = Release(("tests.upgrade.next_worker",))
 READY_S: Final = 60.0
-MOST_S: Final = 400
 
 
 async def take_turns(stage: Stage, scene: Scene, release: Release, *names: str) -> None:
@@ -35,7 +34,7 @@ async def test_workers_of_the_release_before_are_replaced_one_by_one_and_may_com
 ) -> None:
     for name in ROLES:
         stage.start(name, BEFORE)
-    async with stage.load(seed=11, most_s=MOST_S) as scene:
+    async with stage.load(seed=11, most_s=LONG_S, settle_ms=WAIT_MS) as scene:
         await asyncio.to_thread(stage.start, "groups-2", BEFORE)
         await scene.until(lambda: stage.serving("groups") and stage.ready("groups-2"), READY_S, "groups-2 takes part")
         scene.heard.longest_silence_s()
@@ -53,7 +52,7 @@ async def test_workers_of_the_release_before_are_replaced_one_by_one_and_may_com
 
 
 async def test_older_rows_are_brought_up_under_load_and_who_cannot_read_them_then_refuses(stage: Stage) -> None:
-    async with stage.load(seed=12, most_s=MOST_S) as scene:
+    async with stage.load(seed=12, most_s=LONG_S, settle_ms=WAIT_MS) as scene:
         await take_turns(stage, scene, NEXT, "groups")
         said = {f"groups/{partition}: brings rows from version 1 to 2" for partition in scene.partitions}
         assert {line for line in said if line in stage.log("groups")} == said
