@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, str]] = {
     "top": "jobs.top.command",
     "worker": "jobs.worker",
     "token": "jobs.token",
+    "token-key": "jobs.token_key",
     "demo": "jobs.demo.command",
     "verify": "jobs.verify_command",
     "contract": "jobs.contract",

@@ -6,12 +6,11 @@ Schemas and the AsyncAPI document are generated whole. Nothing else in that fold
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 import typer
@@ -20,7 +19,8 @@ from jobs import contract_asyncapi, contract_example
 from jobs.generated import settle, table
 from jobs.limits import all_limits
 from jobs.problem import Problem
-from streams.web import problems
+from streams.web import openapi, problems
+from streams.web.views import VIEWS
 from topics import answers, catalog, rejects
 from topics.codec import TYPES
 from topics.keys import murmur2
@@ -38,6 +38,7 @@ LIMITS: Final = (
     *("ID_CHARS", "BODY_BYTES", "BODY_DEPTH", "LOT_USERS", "RECORD_BYTES"),
     *("DEDUPE_WINDOW_MS", "DEDUPE_PER_DEVICE", "CLOCK_SKEW_MS", "QUIET_MS"),
     *("LINK_BEAT_MS", "LINK_TIMEOUT_MS", "PULL_MESSAGES"),
+    *("PAGE_ENTRIES", "MAP_CHANGES", "CURSOR_CHARS", "TOKEN_BYTES", "TOKEN_S", "TOKEN_LEEWAY_S"),
 )
 
 #: Keys for the table of hashes: every length modulo 4, every kind of character, the longest there is.
@@ -59,7 +60,7 @@ def contract(
     """
     if not FOLDER.is_dir():
         raise Problem("docs/contract is not here: this command is for a checkout of the repository")
-    found = (*(FOLDER / "schemas").glob("*.json"), FOLDER / "asyncapi.json")
+    found = (*(FOLDER / "schemas").glob("*.json"), FOLDER / "asyncapi.json", FOLDER / "openapi.json")
     typer.echo(settle(FOLDER, generated(), found, "linkcast contract", check=check))
 
 
@@ -69,6 +70,7 @@ def generated() -> dict[Path, str]:
     readme = FOLDER / "README.md"
     return files | {
         FOLDER / "asyncapi.json": contract_asyncapi.document(PUBLIC),
+        FOLDER / "openapi.json": openapi.text(),
         readme: with_blocks(readme.read_text()),
     }
 
@@ -96,27 +98,7 @@ def schema(topic: catalog.Topic) -> str:
         "title": topic.name,
         "description": f"Records of the topic `{topic.name}`, keyed by: {topic.key}.",
     }
-    return json.dumps(_portable(head | root | {"$defs": defs}), indent=2, ensure_ascii=False) + "\n"
-
-
-def _portable(node: Any) -> Any:
-    """A schema without what is Python's alone: its end of a string, the indentation of docstrings."""
-    match node:
-        case dict():
-            return {key: _portable(value) for key, value in node.items()} | _clean(node)
-        case list():
-            return [_portable(value) for value in node]
-        case _:
-            return node
-
-
-def _clean(node: dict[str, Any]) -> dict[str, str]:
-    cleaned = {}
-    if isinstance(pattern := node.get("pattern"), str):
-        cleaned["pattern"] = pattern.replace(r"\Z", "$")
-    if isinstance(description := node.get("description"), str):
-        cleaned["description"] = inspect.cleandoc(description)
-    return cleaned
+    return json.dumps(openapi.portable(head | root | {"$defs": defs}), indent=2, ensure_ascii=False) + "\n"
 
 
 def _hashes() -> str:
@@ -152,6 +134,15 @@ def _reasons() -> str:
     return table(("reason", "meaning"), *((f"`{reason}`", text) for reason, text in rejects.REASONS.items()))
 
 
+def _views() -> str:
+    rows = [
+        (f"`{view.path}`", view.says, ", ".join(sorted(view.roles)) if view.roles else "anybody, without a token")
+        for view in VIEWS.values()
+        if view.public
+    ]
+    return table(("GET", "tells", "for"), *rows)
+
+
 def _view_codes() -> str:
     rows = ((str(status), f"`{code}`", " ".join(told)) for code, (status, *told) in problems.CODES.items())
     return table(("status", "code", "meaning, and what to do"), *rows)
@@ -181,7 +172,8 @@ BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "hashes": _hashes,
     "codes": _codes,
     "reasons": _reasons,
-    "views": _view_codes,
+    "views": _views,
+    "problems": _view_codes,
     "limits": _limits,
     "example": _example,
 }

@@ -55,7 +55,7 @@ class Stack:
     def start_gateway(self, link: str, port: int, peers: Sequence[int]) -> Process:
         """Start an example gateway on a link of its own."""
         host = self.settings.host
-        token = Tokens(self.settings.signing_secret()).mint(Claims(APP, "gateway", link), _TOKEN_S)
+        token = Tokens.of(self.settings).mint(Claims(APP, "gateway", link), _TOKEN_S)
         command = [sys.executable, "-m", "examples.gateway", "--link", link, "--host", host, "--port", str(port)]
         command += ["--kafka", self.settings.kafka_bootstrap, "--app", APP]
         command += ["--views", f"http://{host}:{self.view_ports['groups']}"]
@@ -116,7 +116,7 @@ def as_environment(settings: Settings) -> dict[str, str]:
     return {
         f"{PREFIX}{name.upper()}": _text(getattr(settings, name))
         for name in type(settings).model_fields
-        if settings.origin(name) not in {"default", "derived"} and name != "token_secret"
+        if settings.origin(name) not in {"default", "derived"} and name != "token_keys"
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import tempfile
 import tomllib
@@ -17,9 +18,14 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from topics import limits
+
 PREFIX: Final = "LINKCAST_"
 FILE: Final = Path("linkcast.toml")
+KEYS_FILE: Final = "token.keys"  #: in the data folder: a key a line, where the settings name none
 _SECRET_BYTES: Final = 32
+_FIRST_KEY: Final = "first"
+_KEY_NAME: Final = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
 
 Origin = Literal["given", "environment", "file", "derived", "default"]
 
@@ -37,11 +43,45 @@ def _absolute(path: Path) -> Path:
     return path.expanduser().resolve()
 
 
+def _checked_keys(keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    """Refuses keys that protect nothing. What it says holds no secret."""
+    names = set()
+    for number, key in enumerate(keys, 1):
+        name, colon, secret = key.get_secret_value().partition(":")
+        if not colon or not is_key_name(name):
+            message = f"key {number} is not `name:secret`, with a name of letters, digits and _ . @ -"
+            raise ValueError(message)
+        if len(secret.encode()) < limits.TOKEN_BYTES:
+            least = limits.TOKEN_BYTES
+            message = f"the secret of key `{name}` has fewer than {least} bytes; make one: linkcast token-key"
+            raise ValueError(message)
+        if name in names:
+            message = f"two keys are named `{name}`"
+            raise ValueError(message)
+        names.add(name)
+    return keys
+
+
+def _by_name(keys: tuple[SecretStr, ...]) -> dict[str, str]:
+    return dict(key.get_secret_value().split(":", 1) for key in keys)
+
+
+def is_key_name(name: str) -> bool:
+    """Whether a key may have this name."""
+    return _KEY_NAME.fullmatch(name) is not None
+
+
+def new_key(name: str) -> str:
+    """A key for `token_keys`, with a secret that nobody knows."""
+    return f"{name}:{secrets.token_urlsafe(_SECRET_BYTES)}"
+
+
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Count = Annotated[int, Field(ge=1)]
 Megabytes = Annotated[int, Field(ge=16)]
 Milliseconds = Annotated[int, Field(ge=1)]
 Folder = Annotated[Path, AfterValidator(_absolute)]
+Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split), AfterValidator(_checked_keys)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Ports = Annotated[tuple[Port, ...], NoDecode, BeforeValidator(_split)]
 
@@ -102,8 +142,10 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "pretty"] = Field(
         "auto", description="how workers log: a JSON object a line, or for people; auto: pretty on a terminal"
     )
-    token_secret: SecretStr | None = Field(
-        None, description="signs the views' tokens; without one a secret is made and kept in the data folder"
+    token_keys: Keys = Field(
+        (),
+        description="sign the views' tokens, `name:secret` by commas: the first signs, all are accepted; without any a "
+        "key is made and kept in the data folder",
     )
 
     @model_validator(mode="after")
@@ -133,14 +175,21 @@ class Settings(BaseSettings):
             return self._origins[name]
         return "derived" if type(self).model_fields[name].default_factory_takes_validated_data else "default"
 
-    def signing_secret(self) -> str:
-        """The secret that signs tokens: the given one, else one made on first use and kept in the data folder."""
-        if self.token_secret is not None:
-            return self.token_secret.get_secret_value()
-        kept = self.data / "token.secret"
+    def signing_keys(self) -> dict[str, str]:
+        """The secrets that sign tokens, by name, the first to be used: those given, else one kept in the data folder.
+
+        Raises:
+            SettingsError: the file in the data folder cannot be used.
+        """
+        if self.token_keys:
+            return _by_name(self.token_keys)
+        kept = self.data / KEYS_FILE
         if not kept.exists():
-            _write_once(kept, secrets.token_urlsafe(_SECRET_BYTES))
-        return kept.read_text()
+            _write_once(kept, new_key(_FIRST_KEY) + "\n")
+        try:
+            return _by_name(_checked_keys(tuple(SecretStr(line) for line in kept.read_text().split())))
+        except ValueError as error:
+            raise SettingsError(f"{kept}: {error}") from None
 
 
 def load(file: Path | None = None, **given: Any) -> Settings:

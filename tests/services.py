@@ -73,7 +73,7 @@ def settings_in(data: Path, **given: Any) -> Settings:
 
 def own_settings(services: Settings, data: Path) -> Settings:
     """Settings on these services, with a folder, a keyspace and a Redis database that nobody else writes to."""
-    given = services.model_dump(exclude={"token_secret", "view_port"})
+    given = services.model_dump(exclude={"token_keys", "view_port"})
     redis = f"{services.redis_url.rpartition('/')[0]}/6"
     own = {"data": data, "keyspace": f"own_{uuid4().hex[:8]}", "redis_url": redis}
     return load(None, **{**given, **own, "view_port": free_ports(1)[0]})

@@ -31,6 +31,7 @@ Client = TestClient[web.Request, web.Application]
 
 APP: Final = "app"
 SECRET: Final = "s" * 40
+TOKENS: Final = Tokens({"new": SECRET, "old": "o" * 40}, "linkcast")
 #: What stands in the paths: a group of ann's and bob's, in which ann listens on the link `l`.
 NAMES: Final = {"app": APP, "group": "g", "channel": "main", "user": "ann", "link": "l"}
 

@@ -86,9 +86,19 @@ def _admitted(request: web.Request, tokens: Tokens, roles: frozenset[Role], miss
     return claims
 
 
+#: On every answer: it is for who asked, and is what it says it is.
+_HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "linkcast"}
+
+
 @web.middleware
 async def _explain(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Every failure as a problem; none takes longer than VIEW_S."""
+    response = await _answer(request, handler)
+    response.headers.update(_HEADERS)
+    return response
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         async with asyncio.timeout(limits.VIEW_S):
             return await handler(request)

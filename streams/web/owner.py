@@ -30,8 +30,8 @@ from topics.codec import encode
 
 T = TypeVar("T")
 
-_OWNER_S: Final = 3.0  # how long an owner is looked for
-_ONE_S: Final = 1.0  # how long one is waited for
+_OWNER_S: Final = 5.0  # how long an owner is looked for
+_ONE_S: Final = 2.0  # how long one is waited for
 _AGAIN_S: Final = 0.1
 
 #: Every question there is.

@@ -100,7 +100,7 @@ class ViewServer:
             tail = HistoryTail(self._kafka)
             stack.push_async_callback(tail.close)
             await stack.enter_async_context(Follower(self._kafka, partitions, self.directory))
-            tokens = Tokens(self._settings.signing_secret())
+            tokens = Tokens.of(self._settings)
             here = Here(partitions, self._read)
             owners = OwnerClient(partitions, self.directory, here, lambda: self.url, tokens, http)
             table, cache = self._stores.table, self._stores.cache

@@ -1,19 +1,23 @@
-"""Bearer tokens: JSON Web Tokens signed with the cluster's secret (HS256).
+"""Bearer tokens: JSON Web Tokens, signed with one of the cluster's keys (HS256).
 
 A token names its app, the role that its holder has there, and who that is. `worker` is what one worker shows another,
-on behalf of whoever asked it.
+on behalf of whoever asked it. Its header names the key (`kid`): the first key signs, every key is accepted, so that
+keys are changed without a moment in which a good token is refused.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, cast, get_args
+from typing import Any, Final, Literal, Self, cast, get_args
 
 import jwt
 import msgspec
 
+from streams.settings import Settings
 from streams.web.problems import ProblemError
+from topics import limits
 from topics.wire import Id
 
 Caller = Literal["user", "gateway", "admin"]
@@ -21,6 +25,7 @@ Role = Literal["user", "gateway", "admin", "worker"]
 
 _ALGORITHM: Final = "HS256"
 _WORKER_S: Final = 30.0
+_CLAIMS: Final = ("app", "role", "sub", "aud", "iat", "exp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +50,46 @@ class Claims:
         return self.behalf or cast("Caller", self.role)
 
 
+class _Payload(msgspec.Struct, frozen=True):
+    app: Id
+    role: Role
+    sub: Id
+    iat: int | float
+    exp: int | float
+    behalf: Caller | None = None
+
+
 class Tokens:
-    """Makes and reads the tokens of one cluster."""
+    """Makes and reads the tokens of one cluster.
 
-    def __init__(self, secret: str) -> None:
-        self._secret = secret
+    Args:
+        keys: secrets by name; the first signs.
+        audience: the cluster's name: a token of another cluster is none, even where a key is shared.
+    """
 
-    def mint(self, claims: Claims, lasts_s: float) -> str:
-        """A token that is good for so long from now."""
+    def __init__(self, keys: Mapping[str, str], audience: str) -> None:
+        self._keys = dict(keys)
+        self._audience = audience
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Those of the settings' cluster."""
+        return cls(settings.signing_keys(), settings.cluster)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The names of the keys; the first signs."""
+        return tuple(self._keys)
+
+    def mint(self, claims: Claims, lasts_s: float, key: str | None = None) -> str:
+        """A token that is good for so long from now, signed with the first key unless another is named."""
+        now = int(time.time())
         payload: dict[str, Any] = {"app": claims.app, "role": claims.role, "sub": claims.sub}
         if claims.behalf is not None:
             payload["behalf"] = claims.behalf
-        return jwt.encode(payload | {"exp": int(time.time() + lasts_s)}, self._secret, _ALGORITHM)
+        payload |= {"aud": self._audience, "iat": now, "exp": int(now + lasts_s)}
+        kid = key or self.keys[0]
+        return jwt.encode(payload, self._keys[kid], _ALGORITHM, {"kid": kid})
 
     def for_worker(self, asker: Claims) -> str:
         """What this worker shows another on behalf of `asker`."""
@@ -71,13 +104,34 @@ class Tokens:
         scheme, _, token = (header or "").partition(" ")
         if not header or scheme.lower() != "bearer":
             raise ProblemError("no_token")
-        try:
-            payload = jwt.decode(
-                token.strip(), self._secret, [_ALGORITHM], options={"require": ["app", "role", "sub", "exp"]}
-            )
-            claims = msgspec.convert({key: payload.get(key) for key in ("app", "role", "sub", "behalf")}, Claims)
-        except (jwt.InvalidTokenError, msgspec.ValidationError):
-            raise ProblemError("bad_token") from None
-        if (claims.role == "worker") != (claims.behalf in get_args(Caller)):
+        payload = self._payload(token.strip())
+        if payload.exp - payload.iat > limits.TOKEN_S or (payload.role == "worker") != (
+            payload.behalf in get_args(Caller)
+        ):
             raise ProblemError("bad_token")
-        return claims
+        return Claims(payload.app, payload.role, payload.sub, payload.behalf)
+
+    def _payload(self, token: str) -> _Payload:
+        """What stands in it, once its signature is known to be one of ours.
+
+        Raises:
+            ProblemError: bad_token.
+        """
+        try:
+            # The header says which key, never which algorithm.
+            secret = self._keys[jwt.get_unverified_header(token)["kid"]]
+            payload = jwt.decode(
+                token,
+                secret,
+                [_ALGORITHM],
+                options={"require": list(_CLAIMS), "strict_aud": True},
+                audience=self._audience,
+                leeway=limits.TOKEN_LEEWAY_S,
+            )
+            return msgspec.convert(payload, _Payload)
+        except jwt.ExpiredSignatureError:
+            raise ProblemError("bad_token", "It expired. Get a new token.") from None
+        except jwt.ImmatureSignatureError:
+            raise ProblemError("bad_token", "It is not valid yet. Set the clocks.") from None
+        except (jwt.InvalidTokenError, msgspec.ValidationError, KeyError, TypeError, OverflowError):
+            raise ProblemError("bad_token") from None

@@ -63,7 +63,7 @@ class Cluster:
             return response.status == 200
 
     async def pull(self, worker: Worker, group: str, **window: int) -> tuple[int, dict[str, Any]]:
-        token = Tokens(self.settings.signing_secret()).mint(Claims(APP, "user", "ann"), 60)
+        token = Tokens.of(self.settings).mint(Claims(APP, "user", "ann"), 60)
         path = f"{worker.views.url}/v1/apps/{APP}/groups/{group}/channels/main/messages"
         async with self.http.get(path, params=window, headers={"Authorization": f"Bearer {token}"}) as response:
             return response.status, await response.json()

@@ -16,7 +16,7 @@ def test_every_command_is_a_module_with_an_app(module: str) -> None:
 
 
 def test_config_masks_the_secret_and_names_origins() -> None:
-    environment = {"LINKCAST_TOKEN_SECRET": "hidden", "LINKCAST_KAFKA_PORT": "777", "COLUMNS": "200"}
+    environment = {"LINKCAST_TOKEN_KEYS": "k:" + "hidden" * 6, "LINKCAST_KAFKA_PORT": "777", "COLUMNS": "200"}
     told = CliRunner().invoke(app, ["config"], env=environment).output
     assert "hidden" not in told
     (line,) = (line for line in told.splitlines() if line.startswith("kafka_port"))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.settings import SettingsError, load
+from streams.settings import SettingsError, load, new_key
 
 
 @pytest.fixture(autouse=True)
@@ -70,23 +70,51 @@ def test_a_named_file_must_be_there() -> None:
         load(Path("nowhere.toml"))
 
 
-def test_a_wrong_secret_is_not_shown() -> None:
+GOOD = "k:" + "s" * 32
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (["hidden"], "key 1 is not `name:secret`"),
+        ([GOOD, "a b:" + "hidden" * 6], "key 2 is not `name:secret`"),
+        ([":" + "hidden" * 6], "key 1 is not `name:secret`"),
+        ([GOOD, "new:hidden"], "the secret of key `new` has fewer than 32 bytes"),
+        ([GOOD, GOOD + "hidden"], "two keys are named `k`"),
+    ],
+)
+def test_a_key_that_protects_nothing_is_refused_and_not_shown(keys: list[str], said: str) -> None:
     with pytest.raises(SettingsError) as raised:
-        load(token_secret=["hidden"])
+        load(token_keys=keys)
+    assert said in str(raised.value)
     assert "hidden" not in str(raised.value)
 
 
-def test_the_signing_secret_is_made_once_and_is_its_owners_alone() -> None:
+def test_a_key_is_made_once_and_is_its_owners_alone() -> None:
     first, second = load(), load()
-    assert first.signing_secret() == second.signing_secret()
-    assert len(first.signing_secret()) >= 32
+    assert first.signing_keys() == second.signing_keys()
+    ((name, secret),) = first.signing_keys().items()
+    assert name == "first"
+    assert len(secret) >= 32
     kept = list(first.data.iterdir())
-    assert [file.name for file in kept] == ["token.secret"]
+    assert [file.name for file in kept] == ["token.keys"]
     assert kept[0].stat().st_mode & 0o777 == 0o600
 
 
-def test_a_given_secret_is_used_and_not_written() -> None:
-    settings = load(token_secret="given")
-    assert settings.signing_secret() == "given"
+def test_kept_keys_are_changed_line_by_line() -> None:
+    settings = load()
+    settings.signing_keys()
+    kept = settings.data / "token.keys"
+    kept.write_text(new_key("second") + "\n" + kept.read_text())
+    assert list(load().signing_keys()) == ["second", "first"]
+    kept.write_text("third:short\n")
+    with pytest.raises(SettingsError, match="fewer than 32 bytes"):
+        load().signing_keys()
+
+
+def test_given_keys_are_used_in_their_order_and_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINKCAST_TOKEN_KEYS", f"new:{'n' * 40}, old:{'o' * 31}:")
+    settings = load()
+    assert list(settings.signing_keys().items()) == [("new", "n" * 40), ("old", "o" * 31 + ":")]
     assert not settings.data.exists()
-    assert "given" not in repr(settings.token_secret)
+    assert "nnn" not in repr(settings.token_keys)

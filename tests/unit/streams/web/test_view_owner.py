@@ -14,10 +14,10 @@ from streams.web import owner
 from streams.web.of_groups import RecentAsk
 from streams.web.pages import Window
 from streams.web.problems import ProblemError
-from streams.web.tokens import Claims, Tokens
+from streams.web.tokens import Claims
 from streams.web.views import VIEWS
 from tests.cores import Partition, create, groups, send
-from tests.views import SECRET, Cores, Views, path_of
+from tests.views import TOKENS, Cores, Views, path_of
 from topics.codec import decode
 from topics.owners import Owner
 
@@ -64,7 +64,7 @@ def test_messages_are_those_that_travelled() -> None:
 
 
 async def test_an_owner_that_opens_late_is_waited_for() -> None:
-    async with Views(Tokens(SECRET), Cores()) as views, Views(Tokens(SECRET)) as other:
+    async with Views(TOKENS, Cores()) as views, Views(TOKENS) as other:
         assert views.cores is not None
         other.directory.owner(Owner("groups", 0, NOBODY))  # the one before: nobody listens there
         asked = asyncio.ensure_future(other.get(GROUP))
@@ -80,7 +80,7 @@ async def test_an_owner_that_opens_late_is_waited_for() -> None:
 @pytest.mark.parametrize("told", [None, NOBODY, "itself"])
 async def test_without_an_owner_the_answer_is_ask_again(told: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(owner, "_OWNER_S", 0.2)
-    async with Views(Tokens(SECRET)) as other:
+    async with Views(TOKENS) as other:
         if told is not None:
             other.directory.owner(Owner("groups", 0, other.url if told == "itself" else told))
         status, problem = await other.get(GROUP)
@@ -107,7 +107,7 @@ async def test_what_is_no_answer_of_an_owner_is_none(answer: web.Response, monke
 
     app = web.Application()
     app.router.add_post(VIEWS["ask"].path, strange)
-    async with TestServer(app) as server, Views(Tokens(SECRET)) as other:
+    async with TestServer(app) as server, Views(TOKENS) as other:
         other.directory.owner(Owner("groups", 0, str(server.make_url("")).rstrip("/")))
         status, problem = await other.get(GROUP)
         assert (status, problem["code"]) == (503, "owner_unknown")

@@ -9,10 +9,9 @@ import pytest
 import pytest_asyncio
 
 from streams.web import owner
-from streams.web.tokens import Tokens
 from streams.web.views import VIEWS
 from tests.cores import add, bind, create, delete, remove, send
-from tests.views import APP, SECRET, Cores, Views, path_of
+from tests.views import APP, TOKENS, Cores, Views, path_of
 from topics import catalog, limits
 from topics.links import Register, Void
 from topics.memberships import Joined, MembershipLot
@@ -24,7 +23,7 @@ GROUPS, SESSIONS, LINKS, MESSAGES = (path_of(VIEWS[name]) for name in ("groups",
 
 @pytest_asyncio.fixture
 async def views() -> AsyncIterator[Views]:
-    async with Views(Tokens(SECRET), Cores()) as views:
+    async with Views(TOKENS, Cores()) as views:
         yield views
 
 
@@ -219,7 +218,7 @@ async def test_a_re_created_group_shows_nothing_of_its_earlier_life(views: Views
 
 
 async def test_a_worker_that_owns_nothing_tells_the_same(views: Views) -> None:
-    async with Views(Tokens(SECRET)) as other:
+    async with Views(TOKENS) as other:
         views.owns(other.directory)
         for name, view in VIEWS.items():
             if view.roles is None or not view.public:
@@ -236,7 +235,7 @@ async def test_while_a_partition_changes_hands_the_answer_is_ask_again(
 ) -> None:
     monkeypatch.setattr(owner, "_OWNER_S", 0.0)
     cores(views).closed = True
-    async with Views(Tokens(SECRET)) as other:
+    async with Views(TOKENS) as other:
         views.owns(other.directory)
         for one in (views, other):
             async with one.client.get(path_of(view), headers=one.bearer("admin")) as response:
