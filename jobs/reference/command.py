@@ -10,7 +10,7 @@ import typer
 
 from jobs.generated import settle
 from jobs.problem import Problem
-from jobs.reference import commands, errors, limits, settings, topics
+from jobs.reference import commands, errors, limits, metrics, settings, topics
 
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -20,6 +20,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "limits.md": limits.page,
     "errors.md": errors.page,
     "topics.md": topics.page,
+    "metrics.md": metrics.page,
     "commands.md": commands.page,
 }
 _BY_HAND: Final = "index.md"

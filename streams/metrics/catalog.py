@@ -181,7 +181,7 @@ SECTIONS: Final[dict[str, tuple[Metric, ...]]] = {
             "linkcast_recovery_seconds",
             "histogram",
             "Seconds it took to read state from the changelog.",
-            "below 1 with a local copy, about 5 for a million members without",
+            "below 1 with a local copy; without one it grows with the rows",
             "give workers lasting folders and names (`--name`)",
             ("kind",),
         ),
