@@ -287,8 +287,9 @@ class _Writer:
         going = self._online.draw(self._random)
         self._online.discard(going)
         self._add(at_ms, Go(going))
-        coming = self._random.choice(self._users)
-        if coming not in self._online and coming != going:
+        drawn = (self._random.choice(self._users) for _ in range(_TRIES))
+        coming = next((user for user in drawn if user not in self._online and user != going), None)
+        if coming is not None:
             self._online.add(coming)
             self._add(at_ms, Come(coming, self._link()))
 
