@@ -45,8 +45,9 @@ class Known:
 
     def __init__(self, type_: Any) -> None:  # a union of structs is a type form, not a type
         info = msgspec.inspect.type_info(type_)
-        records = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
-        self._newest = {record.tag: _newest(record) for record in records}  # type: ignore[attr-defined]
+        types = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
+        records = [type_ for type_ in types if isinstance(type_, msgspec.inspect.StructType)]
+        self._newest = {str(record.tag): _newest(record) for record in records}
 
     def newer(self, value: bytes) -> str | None:
         """What is newer in these bytes than what is known, in words; None if that is not what is wrong with them."""
