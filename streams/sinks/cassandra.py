@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import struct
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ import msgspec
 from cassandra import ConsistencyLevel, InvalidRequest
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
 from cassandra.policies import DCAwareRoundRobinPolicy, FallthroughRetryPolicy, TokenAwarePolicy
-from cassandra.query import BatchStatement, BatchType, PreparedStatement, tuple_factory
+from cassandra.query import BatchStatement, BatchType, BoundStatement, PreparedStatement, tuple_factory
 
 from streams.batches.counters import STEP_BOUNDS_S, Spread
 from streams.settings import Settings
@@ -153,7 +154,7 @@ class HistoryTable:
         try:
             await self._ask(connection, _statement(connection.insert, run))
             self.seconds["write"].add(time.perf_counter() - began)
-        except (InvalidRequest, TypeError, ValueError, OverflowError) as error:
+        except (InvalidRequest, ValueError, struct.error) as error:
             if len(run.messages) == 1:
                 return await self._write_again(connection, run, error)
             alone = [await self._write_run(connection, Run([message])) for message in run.messages]
@@ -267,21 +268,16 @@ def _open(settings: Settings) -> _Connection:
 
 
 def _statement(insert: PreparedStatement, run: Run) -> Any:  # Any: the driver's
+    """One statement for a run, its values serialized here; one bound statement carries each row into the batch."""
+    bound = BoundStatement(insert)
     if len(run.messages) == 1:
-        return insert.bind(_values(run.messages[0][1]))
+        bound.values = schema.serialized(run.messages[0][1])
+        return bound
     batch = BatchStatement(BatchType.UNLOGGED)
     for _, message in run.messages:
-        batch.add(insert, _values(message))
+        bound.values = schema.serialized(message)
+        batch.add(bound)
     return batch
-
-
-def _values(m: Message) -> tuple[object, ...]:
-    return (
-        *(m.app, m.group, m.channel, m.seq, m.prev, m.counter, m.version, m.map, m.sender, m.device),
-        *(m.client_id, m.at, bytes(m.body), m.kind, m.audience, m.audience_version),
-        schema.bucket_of(m.seq),
-        m.counter,
-    )
 
 
 def _encoded(row: tuple[Any, ...]) -> bytes:

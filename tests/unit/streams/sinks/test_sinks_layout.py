@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+from cassandra.cqltypes import BytesType, LongType, UTF8Type
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
 from streams.sinks import schema
-from streams.sinks.cassandra import _encoded, _values, runs
+from streams.sinks.cassandra import _encoded, runs
 from streams.sinks.core import Entry
 from streams.sinks.redis import _by_stream, _cut
 from tests.records import records
@@ -53,8 +54,15 @@ def test_a_partition_keeps_its_order_within_a_run(given_: list[Message]) -> None
 
 
 @given(records(Message))
+def test_values_are_serialized_as_the_driver_would(one: Message) -> None:
+    types = {str: UTF8Type, int: LongType, bytes: BytesType}
+    values = schema.values(one)
+    assert schema.serialized(one) == [types[type(value)].serialize(value, 5) for value in values]
+
+
+@given(records(Message))
 def test_a_row_is_read_back_to_the_byte(one: Message) -> None:
-    values = _values(one)
+    values = schema.values(one)
     assert _encoded(values[: len(schema.COLUMNS)]) == encode(one)
     assert values[len(schema.COLUMNS) :] == (schema.bucket_of(one.seq), one.counter)
 
