@@ -123,14 +123,14 @@ async def settle(trial: Trial, *crowds: Crowd, name: str = "groups") -> Worker:
     bindings = [record for crowd in crowds for record in crowd.bindings()]
     await trial.fill(catalog.RELATIONS.name, relations)
     worker = await trial.start_worker("groups", name)
-    await applied(worker, "records", len(relations))
+    await trial.consumed(worker, catalog.RELATIONS)
     await trial.fill(catalog.BINDINGS.name, bindings)
-    await applied(worker, "records", len(relations) + len(bindings))
+    await trial.consumed(worker, catalog.BINDINGS)
     return worker
 
 
 async def applied(worker: Worker, what: str, count: int, within_s: float = _WITHIN_S) -> None:
-    """Wait until the worker has counted so many.
+    """Wait until a worker that had no fault has counted so many.
 
     Raises:
         Problem: it ended, or takes too long.
@@ -212,7 +212,7 @@ async def linkcast(lab: Lab, *, answered: bool = False, capture: Capture | None 
         worker = await trial.start_worker("groups", worker.name, wait=False)
         async with lab.profiled(worker, "ingest-answered" if answered else "ingest"):
             await worker.ready()
-            await applied(worker, "messages", count)
+            await trial.consumed(worker, catalog.MESSAGES)
         await asyncio.to_thread(worker.stop)
         return await _window(trial, count, since, capture)
 

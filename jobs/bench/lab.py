@@ -41,6 +41,8 @@ KAFKA: Final[tuple[Name, ...]] = ("kafka",)
 _READY_S: Final = 90.0
 _STOP_S: Final = 25.0
 _POLL_S: Final = 0.05
+_CONSUMED_S: Final = 240.0
+_CONSUMED_POLL_S: Final = 0.25
 _LOG_BYTES: Final = 2_000
 _FILL_BATCH_BYTES: Final = 512 * 1024
 _FETCH_BYTES: Final = 8 << 20
@@ -332,6 +334,25 @@ class Trial:
         """Where a topic's partitions end for a reader of what is committed."""
         return await self._ends(topic.name, self.partitions_of(topic))
 
+    async def consumed(self, worker: Worker, *wanted: Topic, within_s: float = _CONSUMED_S) -> None:
+        """Wait until the worker's role has committed everything that stands in some topics now.
+
+        Raises:
+            Problem: the worker ended, or it takes too long.
+        """
+        ends = {(topic.name, part): end for topic in wanted for part, end in (await self.ends(topic)).items() if end}
+        group = f"{self.settings.cluster}-{worker.role}"
+        until_s = time.monotonic() + within_s
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka_bootstrap)
+        await admin.start()
+        try:
+            while left := await _left(admin, group, ends):
+                if time.monotonic() > until_s or not worker.process.alive:
+                    raise Problem(f"The {worker.name} worker has {left} records to do:\n\n{worker.last_words()}")
+                await asyncio.sleep(_CONSUMED_POLL_S)
+        finally:
+            await admin.close()
+
     async def written(self, topic: str) -> int:
         """Offsets of any topic that are taken, by records and by markers; 0 while there is no such topic."""
         count = (await topics.counts(self.settings)).get(topic, 0)
@@ -454,6 +475,16 @@ async def _submit(
             batch.append(key=key, value=value, timestamp=None)
     sent.append(await producer.send_batch(batch, topic, partition=partition))
     return sent
+
+
+async def _left(admin: AIOKafkaAdminClient, group: str, ends: Mapping[tuple[str, int], int]) -> int:
+    """Records before these ends that a group has not committed."""
+    try:
+        told = await admin.list_consumer_group_offsets(group)
+    except KafkaError:  # the group's coordinator is not found yet: ask again
+        return sum(ends.values())
+    committed = {(tp.topic, tp.partition): max(0, at.offset) for tp, at in told.items()}
+    return sum(max(0, end - committed.get(tp, 0)) for tp, end in ends.items())
 
 
 async def _others(settings: Settings) -> list[str]:
