@@ -2,11 +2,13 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help setup check test run demo bench down lock clean
+.PHONY: help setup check test docs run demo bench down lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+SITE := docs/_build
+COMPILE := --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' --quiet
 
 help:  ## explain the targets
 	@echo 'Linkcast: fan-out and notifications for very large groups.'
@@ -33,14 +35,22 @@ $(STAMP): requirements.lock pyproject.toml
 	fi
 	@touch $@
 
-check: setup  ## style, types, import contracts, the compose file
+check: setup  ## style, types, import contracts, containers, docs
 	@echo '==> ruff';           $(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .
 	@echo '==> mypy';           $(BIN)/mypy
 	@echo '==> import-linter';  $(BIN)/lint-imports
-	@echo '==> docker-compose'; $(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	@echo '==> docker-compose'; $(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose*.yml
+	@echo '==> Dockerfile';     $(BIN)/hadolint Dockerfile
+	@echo '==> docs';           $(BIN)/linkcast contract --check && $(BIN)/linkcast reference --check
+	@$(BIN)/pytest --quiet --no-header tests/unit/test_links.py
+	@$(MAKE) --silent docs
 
 test: setup  ## all tests; those that need services start their own
 	@$(BIN)/pytest
+
+docs: setup  ## build the docs site
+	@$(BIN)/sphinx-build --quiet --fail-on-warning --nitpicky docs $(SITE)
+	@echo 'docs: $(SITE)/index.html'
 
 run: setup  ## start the services and one worker of each role
 	@$(BIN)/linkcast run
@@ -55,10 +65,9 @@ down: setup  ## stop whatever still runs: gateways, workers, services; data stay
 	@$(BIN)/linkcast down
 
 lock: setup  ## resolve the dependencies anew (needs uv)
-	@uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
-	  --custom-compile-command 'make lock' --quiet --output-file requirements.lock
-	@uv pip compile jobs/bench/baselines/quix.in --universal --python-version 3.11 --generate-hashes \
-	  --custom-compile-command 'make lock' --quiet --output-file jobs/bench/baselines/quix.lock
+	@uv pip compile pyproject.toml --group dev $(COMPILE) --output-file requirements.lock
+	@uv pip compile jobs/bench/baselines/quix.in $(COMPILE) --output-file jobs/bench/baselines/quix.lock
+	@uv pip compile pyproject.toml --group build $(COMPILE) --constraints requirements.lock --output-file requirements.image.lock
 
 clean: down  ## stop the services and forget their data and the environment
 	@$(BIN)/linkcast services forget
