@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
+import signal
 import time
 import traceback
 from dataclasses import dataclass, field
@@ -24,6 +24,7 @@ from jobs.bench.registry import FIGURES, measure_of, modules
 from jobs.problem import Problem
 from streams.settings import Settings
 
+_INTERRUPTED: Final = 130  # as a shell says it
 _DOCS: Final = Path(__file__).parents[2] / "docs" / "benchmarks"
 _MET: Final = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}
 
@@ -51,7 +52,6 @@ def bench(
     home = settings.data / "bench"
     folder = into or (home / "quick" if quick else _DOCS)
     run = _Run(Console(highlight=False), folder)
-    shutil.rmtree(home / "lab", ignore_errors=True)
     lab = Lab(
         home / "lab",
         file=context.find_root().params.get("settings"),
@@ -60,8 +60,12 @@ def bench(
         tell=run.tell,
         profiles=home / "profiles" if profile else None,
     )
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run.perform(lab, wanted))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run.perform(lab, wanted))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        run.console.print("stopped; what was measured before is written")
+        raise typer.Exit(_INTERRUPTED) from None
     run.end(profiles=lab.profiles)
 
 
@@ -93,6 +97,7 @@ class _Run:
 
     async def perform(self, lab: Lab, wanted: frozenset[str]) -> None:
         """Each module in turn; one that fails does not keep the others from being measured."""
+        _cancel_on_sigterm()
         machine = results.this_machine()
         with self.console.status("") as self._status:
             async with lab.open():
@@ -129,6 +134,12 @@ class _Run:
             console.print(f"FIGURE {figure.name} {results.plain(figure.value)} {figure.unit}", soft_wrap=True)
         if self.failures:
             raise typer.Exit(1)
+
+
+def _cancel_on_sigterm() -> None:
+    """So that what was started is stopped, as on Ctrl-C."""
+    if (task := asyncio.current_task()) is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 def _table(figures: list[Figure]) -> Table:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import itertools
 import os
 import shutil
@@ -27,7 +28,7 @@ from jobs import topics
 from jobs.demo.cluster import free_ports, own_settings
 from jobs.problem import Problem
 from jobs.services import Services
-from jobs.services.process import Process, spawn
+from jobs.services.process import Process, recorded, spawn
 from jobs.services.service import Name
 from jobs.stack import as_environment, ask
 from streams.app import Role
@@ -149,13 +150,34 @@ class Lab:
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[Lab]:
-        """Services are started when a trial needs them, and all stopped and forgotten on leaving."""
-        try:
-            yield self
-        finally:
-            self.tell("stopping services")
-            await asyncio.to_thread(self._services.forget)
-            await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
+        """Services are started when a trial needs them, and all stopped and forgotten on leaving.
+
+        What a run that was killed left in the folder is ended and removed first.
+
+        Raises:
+            Problem: another run is at work in the folder.
+        """
+        self.kept.mkdir(parents=True, exist_ok=True)
+        with (self.kept / "lab.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Problem(f"Another benchmark runs in {self.kept}. Wait for its end.") from None
+            await asyncio.to_thread(self._clear)
+            try:
+                yield self
+            finally:
+                self.tell("stopping services")
+                await asyncio.to_thread(self._clear)
+
+    def _clear(self) -> None:
+        """End and remove everything in the folder."""
+        for pid_file in self.folder.glob("*/**/*.pid"):
+            if (process := recorded(pid_file)) is not None:
+                process.signal(signal.SIGKILL)
+                process.ends_within(_STOP_S)
+        self._services.forget()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     async def alternate(self, what: Mapping[str, Callable[[], Awaitable[T]]]) -> dict[str, list[T]]:
         """Each of `what` in turn, `pace.repeat` times around: neighbours in time saw the same machine."""

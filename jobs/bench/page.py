@@ -44,6 +44,9 @@ def page(results: Results) -> str:
 
 
 def _machines(results: Results) -> Iterator[str]:
+    if not results.figures:
+        yield "Nothing has been measured yet.\n"
+        return
     yield "## Where\n"
     for machine in dict.fromkeys(figure.machine for figure in results.figures):
         names = [f"`{figure.name}`" for figure in results.figures if figure.machine == machine]
@@ -57,6 +60,8 @@ def _described(machine: Machine) -> str:
 
 
 def _overview(figures: Sequence[KeptFigure]) -> Iterator[str]:
+    if not figures:
+        return
     yield "## All figures\n"
     yield "| figure | value | smallest … largest | target | |"
     yield "|---|---:|---:|---:|---|"
