@@ -18,6 +18,7 @@ from linkcast_gateway import (
     Answer,
     Group,
     Handler,
+    KafkaAwayError,
     Link,
     Message,
     NotRegisteredError,
@@ -29,6 +30,8 @@ from linkcast_gateway import (
 AGAIN_S: Final = 4.0
 _ADMIN: Final = "admin"
 _DEVICE: Final = "phone"
+#: What a client waits out: its link registers anew, or Kafka is away.
+_LATER: Final = (NotRegisteredError, KafkaAwayError)
 
 
 class SimulatedLink(Link):
@@ -160,7 +163,7 @@ class Crowd:
         """A user goes offline."""
         self._home.pop(go.user, None)
         if (at := self._sessions.pop(go.user, None)) is not None:
-            with contextlib.suppress(NotRegisteredError):
+            with contextlib.suppress(*_LATER):
                 await self.links[at[0]].down(at[1])
 
     async def say(self, say: Say) -> None:
@@ -180,7 +183,7 @@ class Crowd:
         if (at := self._sessions.get(beckon.user)) is None:
             return
         self.counts.signals += 1
-        with contextlib.suppress(NotRegisteredError):
+        with contextlib.suppress(*_LATER):
             await self.links[at[0]].signal(at[1], beckon.group, b'"typing"')
 
     async def change(self, change: Join | Part) -> None:
@@ -188,10 +191,13 @@ class Crowd:
         name, session = self._sessions[_ADMIN]
         request = self._request(f"{change}")
         link = self.links[name]
-        if isinstance(change, Join):
-            await link.add_members(session, change.group, change.users, request=request)
-        else:
-            await link.remove_members(session, change.group, change.users, request=request)
+        try:
+            if isinstance(change, Join):
+                await link.add_members(session, change.group, change.users, request=request)
+            else:
+                await link.remove_members(session, change.group, change.users, request=request)
+        except KafkaAwayError:  # the admin is told at once, and lets it be
+            del self.commands[request]
 
     async def silence(self, link: str) -> None:
         """A link dies; every other of its users goes to another link at once."""
@@ -207,7 +213,7 @@ class Crowd:
         Args:
             everyone: also bring back users who went before they were answered.
         """
-        while not self._homeless.empty():
+        for _ in range(self._homeless.qsize()):
             await self._connect(self._homeless.get_nowait())
         now_s = time.monotonic()
         for pending in list(self.pending.values()):
@@ -245,16 +251,21 @@ class Crowd:
         home = self._home.get(user)
         if home is None or user in self._sessions:
             return
-        with contextlib.suppress(NotRegisteredError):  # it comes when the link lives again
+        try:
             session = self.links[home].new_session(self._app, user, _DEVICE)
             self._sessions[user] = home, session
             await self.links[home].up(session)
+        except KafkaAwayError:
+            self._sessions.pop(user, None)
+            self._homeless.put_nowait(user)
+        except NotRegisteredError:
+            pass  # it comes when the link lives again
 
     async def _try(self, pending: Pending) -> None:
         if (at := self._sessions.get(pending.user)) is None:
             return
         body = f'{{"text":"{pending.client_id} of {pending.user}, to everyone who hears {pending.group}"}}'
-        with contextlib.suppress(NotRegisteredError):
+        with contextlib.suppress(*_LATER):
             await self.links[at[0]].send(at[1], pending.group, pending.client_id, pending.tried_at_ms, body.encode())
             self.counts.again += pending.tries > 0
             pending.tries += 1
