@@ -31,6 +31,7 @@ COMMANDS: Final[dict[str, str]] = {
     "token-key": "jobs.token_key",
     "demo": "jobs.demo.command",
     "verify": "jobs.verify_command",
+    "conformance": "jobs.conformance.command",
     "contract": "jobs.contract",
     "bench": "jobs.bench.command",
     "reference": "jobs.reference.command",

@@ -10,12 +10,13 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import typer
 
 from jobs import contract_asyncapi, contract_example
+from jobs.conformance import protocol as conformance
 from jobs.generated import settle, table
 from jobs.limits import all_limits
 from jobs.problem import Problem
@@ -71,6 +72,7 @@ def generated() -> dict[Path, str]:
     return files | {
         FOLDER / "asyncapi.json": contract_asyncapi.document(PUBLIC),
         FOLDER / "openapi.json": openapi.text(),
+        FOLDER / "conformance.json": _text_of(conformance.schema()),
         readme: with_blocks(readme.read_text()),
     }
 
@@ -98,7 +100,11 @@ def schema(topic: catalog.Topic) -> str:
         "title": topic.name,
         "description": f"Records of the topic `{topic.name}`, keyed by: {topic.key}.",
     }
-    return json.dumps(openapi.portable(head | root | {"$defs": defs}), indent=2, ensure_ascii=False) + "\n"
+    return _text_of(head | root | {"$defs": defs})
+
+
+def _text_of(schema: dict[str, Any]) -> str:
+    return json.dumps(openapi.portable(schema), indent=2, ensure_ascii=False) + "\n"
 
 
 def _hashes() -> str:

@@ -1,0 +1,8 @@
+"""All cases, in the order of the contract."""
+
+from typing import Final
+
+from jobs.conformance.case import Case, cases_of
+from jobs.conformance.cases import clients, deliveries, life
+
+CASES: Final[dict[str, Case]] = cases_of(life, deliveries, clients)

@@ -1,0 +1,368 @@
+"""What a case has at hand: one link, one run of the gateway's program, its clients, and the pipeline that it hears."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec import Raw
+
+from jobs.conformance import protocol
+from jobs.conformance.driven import Driven, Ended
+from jobs.conformance.played import Inbox, Played, Written
+from jobs.conformance.protocol import OfClient
+from jobs.conformance.view import History
+from topics import limits
+from topics.codec import Malformed, decode
+from topics.keys import key_of, partition_of
+from topics.messages import MAIN
+
+Event = TypeVar("Event", bound=OfClient)
+Found = TypeVar("Found")
+
+#: How long a program may take to register: it has to be started first.
+START_S: Final = 30.0
+#: The seq of messages that nobody may show.
+BAIT: Final = 99
+_SHOWN: Final = 6
+
+
+class Wrong(Exception):  # noqa: N818 - it is the gateway that is wrong
+    """The gateway did not keep the contract.
+
+    Attributes:
+        expected: what it should have done.
+        seen: what it did.
+    """
+
+    def __init__(self, expected: str, seen: str) -> None:
+        super().__init__(f"expected {expected}; seen: {seen}")
+        self.expected = expected
+        self.seen = seen
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One client's connection, announced as a session."""
+
+    number: int
+    user: str
+    device: str
+    slot: int
+
+
+@dataclass
+class Scene:
+    """One link and its gateway, as a case drives them.
+
+    Attributes:
+        link: the link's id.
+        app: the app of its clients.
+        gateway: the program.
+        played: the pipeline.
+        inbox: what the link writes.
+        history: what its views show.
+        patience_s: how long the gateway may take for anything.
+        restart: stops the broker, and starts it again after a while; None where it is not ours.
+        epoch: of the registration.
+        partition: of `deliveries`, for the registration.
+    """
+
+    link: str
+    app: str
+    gateway: Driven
+    played: Played
+    inbox: Inbox
+    history: History
+    patience_s: float
+    restart: Callable[[], Any] | None = None
+    epoch: int = -1
+    partition: int = -1
+    _numbers: dict[int, int] = field(default_factory=dict)
+    _clients: Any = field(default_factory=lambda: itertools.count(1))
+    _ordinals: Any = field(default_factory=itertools.count)
+
+    # What the pipeline does.
+
+    async def registers(self, *others: dict[str, Any], within_s: float | None = None) -> Written:
+        """Wait for the link to register, and answer; among `others`, that stand in the same record."""
+        record = await self.writes("links", "register", "a registration of the link", within_s=within_s or START_S)
+        self.accept(record)
+        await self.confirm(record, *others)
+        return record
+
+    def accept(self, register: Written) -> None:
+        """The link has this registration from here on."""
+        self.epoch, self.partition = register.offset, self.played.next_partition()
+        self._numbers = {}
+
+    async def confirm(self, register: Written, *others: dict[str, Any], **more: Any) -> None:
+        """Answer a registration that was accepted."""
+        registered = {"link": self.link, "epoch": self.epoch, "partition": self.partition}
+        answer = {"t": "registered", **registered, "partitions": self.played.partitions, **more}
+        await self.answers(register, *others, self.to(register, answer))
+
+    def to(self, register: Written, answer: dict[str, Any]) -> dict[str, Any]:
+        """An answer for who registered."""
+        return {"requester": (register.value or {}).get("requester"), "answer": answer}
+
+    async def answers(self, register: Written, *entries: dict[str, Any]) -> None:
+        """Write a record of answers where who registered looks for its own."""
+        requester = str((register.value or {}).get("requester"))
+        partition = partition_of(requester.encode(), self.played.partitions)
+        await self.played.write("answers", partition, {"t": "answers", "entries": [*entries]})
+
+    async def lot(self, source: int, *entries: dict[str, Any], commit: bool = True, **given: Any) -> int:
+        """Write the next lot of a source, or one that is different in what is `given`. Tells when it was appended."""
+        number = given.pop("number", self._numbers.get(source, 0) + 1)
+        if commit:
+            self._numbers[source] = max(number, self._numbers.get(source, 0))
+        head = {"t": "lot", "link": self.link, "epoch": self.epoch, "source": source, "number": number}
+        return await self.deliver({**head, "entries": [*entries], **given}, commit=commit)
+
+    def lose(self, source: int) -> None:
+        """The next lot of a source is lost on its way."""
+        self._numbers[source] = self._numbers.get(source, 0) + 1
+
+    def number(self, source: int) -> int:
+        """The number of the last lot of a source."""
+        return self._numbers.get(source, 0)
+
+    async def deliver(self, *records: dict[str, Any], commit: bool = True) -> int:
+        """Write to the link's partition; tells when it was appended."""
+        return await self.played.write("deliveries", self.partition, *records, commit=commit)
+
+    async def void(self, epoch: int, link: str | None = None) -> None:
+        """Say that registrations are dead."""
+        await self.deliver({"t": "void", "link": link or self.link, "epoch": epoch})
+
+    def group(self, source: int, name: str = "g") -> str:
+        """The id of a group that belongs to a source."""
+        ids = (f"{name}{number}" for number in itertools.count())
+        return next(found for found in ids if partition_of(key_of(self.app, found), self.played.partitions) == source)
+
+    def bound(self, group: str, *clients: Client, head: int = 0) -> dict[str, Any]:
+        """These clients listen to a group."""
+        numbers = [next(self._ordinals) for _ in clients]
+        told = {"t": "bound", "app": self.app, "group": group, "map": 1, "ordinals": numbers}
+        return {**told, "slots": [client.slot for client in clients], "heads": [[MAIN, head]]}
+
+    def unbound(self, group: str, *clients: Client) -> dict[str, Any]:
+        """These clients listen no more."""
+        told = {"t": "unbound", "app": self.app, "group": group, "map": 2, "ordinals": [0 for _ in clients]}
+        return {**told, "slots": [client.slot for client in clients]}
+
+    def message(
+        self, group: str, seq: int, *, prev: int | None = None, stored: bool = True, **more: Any
+    ) -> dict[str, Any]:
+        """A message. What is not `stored` is not shown by the view."""
+        numbers = {"s": seq, "p": seq - 1 if prev is None else prev, "n": seq, "gv": 1, "lm": 1, "at": 1}
+        said = {"f": "eve", "d": "desk", "i": f"i{seq}", "b": {"text": f"message {seq}"}}
+        entry = {"t": "m", "a": self.app, "g": group, "c": MAIN, **numbers, **said, **more}
+        if stored:
+            self.history.messages.setdefault(group, []).append(entry)
+        return entry
+
+    def bait(self, group: str, prev: int = 0) -> dict[str, Any]:
+        """A message that nobody may ever show, and that no pull brings."""
+        return self.message(group, BAIT, prev=prev, stored=False, b={"text": "nobody may show this"})
+
+    def head(self, group: str, seq: int) -> dict[str, Any]:
+        """A quiet channel's head."""
+        told = {"t": "head", "app": self.app, "group": group, "channel": MAIN}
+        return {**told, "seq": seq, "version": 1, "map": 1}
+
+    # What clients do.
+
+    async def begins(self, *users: str) -> list[Client]:
+        """The link registers, and these users connect."""
+        await self.registers()
+        return [await self.connects(user) for user in users]
+
+    async def connects(self, user: str, device: str = "phone") -> Client:
+        """A client connects, and its gateway says so."""
+        number = await self.asks_in(user, device)
+        return self.client(number, await self.comes_up(user, device))
+
+    def client(self, number: int, up: Written) -> Client:
+        """Who was announced."""
+        value = up.value or {}
+        return Client(number, value["user"], value["device"], value["slot"])
+
+    async def asks_in(self, user: str, device: str = "phone") -> int:
+        """A client begins to connect."""
+        number: int = next(self._clients)
+        await self.tell(protocol.Connect(number, user, device))
+        return number
+
+    async def comes_up(self, user: str, device: str = "phone") -> Written:
+        """The `up` of a client."""
+        named: dict[str, Any] = {"user": user, "device": device, "epoch": self.epoch}
+        expected = f"`up` on `sessions` for user {user!r}, device {device!r}, epoch {self.epoch}"
+        return await self.writes("sessions", "up", expected, **named)
+
+    async def disconnects(self, client: Client) -> None:
+        """A client goes."""
+        await self.tell(protocol.Disconnect(client.number))
+
+    async def sends(self, client: Client, group: str, client_id: str, body: Any) -> None:
+        """A client sends."""
+        await self.tell(protocol.Send(client.number, group, client_id, Raw(msgspec.json.encode(body))))
+
+    async def stops(self) -> None:
+        """The gateway is told to shut down."""
+        await self.tell(protocol.Stop())
+
+    # What is expected.
+
+    async def writes(
+        self, topic: str, kind: str, expected: str, within_s: float | None = None, **named: Any
+    ) -> Written:
+        """The next record of this kind whose fields are `named`. Others are passed over, but not forgotten."""
+        found = await self._next(lambda record: _is(record, topic, kind, named), within_s or self.patience_s)
+        if found is None:
+            raise Wrong(expected, self._written(topic))
+        self._check(found)
+        return found
+
+    def written(self, topic: str, kind: str, **named: Any) -> list[Written]:
+        """Records of this kind that were read until now and that no case waited for."""
+        return [record for record in self.inbox.records if _is(record, topic, kind, named)]
+
+    async def live(self, group: str, *clients: Client) -> None:
+        """These clients hear that they listen to the group now."""
+        for client in clients:
+            event = await self._heard(protocol.Live, client, lambda event: event.group == group)
+            if event is None:
+                raise Wrong(f"`live` of {group!r} for {client.user}", self._told(client))
+
+    async def shows(self, group: str, client: Client, *seqs: int) -> None:
+        """What a client shows next of a group: these messages, in this order, and no other before or between them."""
+        for seq in seqs:
+            event = await self._heard(protocol.Message, client, lambda event: event.group == group)
+            if event is None:
+                raise Wrong(f"{client.user} shows message {seq} of {group!r}", self._told(client))
+            if event.seq != seq:
+                raise Wrong(
+                    f"{client.user} shows message {seq} of {group!r} next", f"message {event.seq}: {event.body}"
+                )
+
+    async def hears(self, kind: type[Event], client: Client, expected: str) -> Event:
+        """The next event of this kind."""
+        event = await self._heard(kind, client, lambda _: True)
+        if event is None:
+            raise Wrong(expected, self._told(client))
+        return event
+
+    def shows_no_more(self, *clients: Client) -> None:
+        """By now these clients have shown nothing but what was waited for."""
+        for client in clients:
+            for event in self.gateway.seen_of(client.number):
+                if isinstance(event, protocol.Message | protocol.Signal):
+                    raise Wrong(f"nothing more for {client.user}", f"{msgspec.json.encode(event).decode()}")
+
+    async def has_failed(self) -> str:
+        """The gateway says that it has given up; with which code."""
+        event: protocol.Failed | None = await self._event(
+            self.gateway.heard(protocol.Failed, lambda _: True, self.patience_s)
+        )
+        if event is None:
+            raise Wrong("the event `failed` with a code", "nothing of the kind")
+        return event.code
+
+    async def ends(self) -> int:
+        """The program ends by itself; with which status."""
+        if (status := await self.gateway.ends(limits.LINK_TIMEOUT_MS / 1000 + self.patience_s)) is None:
+            raise Wrong("the program ends after `stop`", "it still runs")
+        return status
+
+    async def until(self, holds: Callable[[], bool], expected: str, seen: Callable[[], str]) -> None:
+        """Something holds before long."""
+        try:
+            async with asyncio.timeout(self.patience_s):
+                while not holds():  # noqa: ASYNC110 - views and events are looked at together
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise Wrong(expected, seen()) from None
+
+    def refuse_strange(self) -> None:
+        """Whatever the gateway wrote, the pipeline must be able to read."""
+        for record in self.inbox.records:
+            self._check(record)
+        if self.history.wrong:
+            raise Wrong("pulls as the contract has them", self.history.wrong[0])
+
+    def _check(self, record: Written) -> None:
+        try:
+            decode(record.topic, record.raw)
+        except Malformed as error:
+            raise Wrong(
+                f"a record of `{record.topic}` as its schema has it", f"{error.detail}: {_short(record.raw)}"
+            ) from None
+        value = record.value or {}
+        if record.topic == "links":
+            key, partition = str(value["link"]).encode(), 0
+        elif record.topic == "resync":
+            key, partition = b"", value["source"]
+        else:
+            thing = value["user"] if record.topic == "sessions" else value["group"]
+            key = key_of(value["app"], thing)
+            partition = partition_of(key, self.played.partitions)
+        if key and record.key != key:
+            raise Wrong(f"the key {key!r} on `{record.topic}`", f"{record.key!r}")
+        if record.partition != partition:
+            raise Wrong(
+                f"partition {partition} of `{record.topic}` for {key or value!r}", f"partition {record.partition}"
+            )
+
+    async def _next(self, matches: Callable[[Written], bool], within_s: float) -> Written | None:
+        try:
+            async with asyncio.timeout(within_s):
+                while True:
+                    for record in self.inbox.records:
+                        if matches(record):
+                            self.inbox.records.remove(record)
+                            return record
+                    self.inbox.changed.clear()
+                    await self.inbox.changed.wait()
+        except TimeoutError:
+            return None
+
+    async def _heard(self, kind: type[Event], client: Client, matches: Callable[[Event], bool]) -> Event | None:
+        return await self._event(
+            self.gateway.heard(kind, lambda event: event.client == client.number and matches(event), self.patience_s)
+        )
+
+    async def _event(self, hearing: Awaitable[Found]) -> Found:
+        try:
+            return await hearing
+        except Ended as ended:
+            raise Wrong("the gateway's program goes on", str(ended)) from None
+
+    async def tell(self, what: protocol.Tell) -> None:
+        """Tell the program what happens."""
+        try:
+            await self.gateway.tell(what)
+        except Ended as ended:
+            raise Wrong("the gateway's program goes on", str(ended)) from None
+
+    def _written(self, topic: str) -> str:
+        found = [_short(record.raw) for record in self.inbox.records if record.topic == topic]
+        return f"on `{topic}`: " + (", ".join(found[-_SHOWN:]) or "nothing") + " (beside what was expected before)"
+
+    def _told(self, client: Client) -> str:
+        found = [_short(msgspec.json.encode(event)) for event in self.gateway.seen_of(client.number)]
+        return f"of {client.user}: " + (", ".join(found[-_SHOWN:]) or "nothing")
+
+
+def _is(record: Written, topic: str, kind: str, named: dict[str, Any]) -> bool:
+    value = record.value or {}
+    return (record.topic, record.kind) == (topic, kind) and all(value.get(name) == it for name, it in named.items())
+
+
+def _short(data: bytes) -> str:
+    return data[:300].decode(errors="replace")
