@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import NamedTuple
 
 import msgspec
 
@@ -27,8 +26,10 @@ from topics.answers import Code
 from topics.messages import Send
 
 
-class Sent(NamedTuple):
+class Sent(msgspec.Struct, array_like=True, order=True, frozen=True, gc=False):
     """A send that would be known again. They sort by when they are forgotten.
+
+    There may be a million of them: the garbage collector never looks at one.
 
     Attributes:
         until: it may be resent up to then.

@@ -33,7 +33,11 @@ def _of(info: inspect.Type) -> st.SearchStrategy[Any]:
 def _text(info: inspect.StrType) -> st.SearchStrategy[str]:
     if info.pattern is None:
         return st.text(st.characters(codec="utf-8"), max_size=20)
-    return st.from_regex(info.pattern, fullmatch=True).filter(lambda text: len(text) <= (info.max_length or 64))
+    return _matching(info.pattern, info.max_length or 64)
+
+
+def _matching(pattern: str, max_length: int) -> st.SearchStrategy[str]:
+    return st.from_regex(pattern, fullmatch=True).filter(lambda text: len(text) <= max_length)
 
 
 @cache
@@ -54,6 +58,7 @@ _MAKERS: dict[type[inspect.Type], Callable[[Any], st.SearchStrategy[Any]]] = {
     inspect.BoolType: lambda _: st.booleans(),
     inspect.BytesType: lambda _: st.binary(max_size=20),
     inspect.RawType: lambda _: BODIES,
+    inspect.Metadata: lambda info: _matching(info.extra_json_schema["pattern"], info.type.max_length),
 }
 
-IDS = st.from_regex(r"^[A-Za-z0-9_.@-]+\Z", fullmatch=True).filter(lambda text: len(text) <= limits.ID_CHARS)
+IDS = _matching(r"^[A-Za-z0-9_.@-]+\Z", limits.ID_CHARS)

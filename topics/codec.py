@@ -21,6 +21,7 @@ from topics.relations import RelationEvent, RelationRecord
 from topics.resync import Resync
 from topics.sessions import SessionRecord
 from topics.versions import Known
+from topics.wire import ID_PATTERN
 
 #: What a topic's records are.
 TYPES: Final[dict[str, Any]] = {  # Any: unions of structs are type forms, not types
@@ -79,9 +80,26 @@ def decode(topic: str, value: bytes | None) -> Any:
         if (newer := _KNOWN[topic].newer(value)) is not None:
             raise Malformed("unknown_version", newer) from error
         raise Malformed("undecodable", str(error)) from error
-    if isinstance(record, Send | Signal):
+    if topic == catalog.MESSAGES.name:
+        _check_ids(record)
         _check_body(bytes(record.body))
     return record
+
+
+_ID_LETTERS: Final = re.compile(ID_PATTERN).match
+
+
+def _check_ids(record: Send | Signal) -> None:
+    """Refuse an id with a letter that none may have; its length is checked already.
+
+    Raises:
+        Malformed: there is one.
+    """
+    ids = record.app + record.group + record.sender
+    if isinstance(record, Send):
+        ids += record.device + record.client_id
+    if _ID_LETTERS(ids) is None:
+        raise Malformed("undecodable", f"an id that does not match {ID_PATTERN}")
 
 
 _STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from msgspec import Meta, Raw, Struct
 
 from topics.versions import FIRST, HistoryVersion, MessagesVersion
-from topics.wire import U32, Count, Id, Millis, ReplyTo, Wire
+from topics.wire import U32, Count, FastId, Id, Millis, ReplyTo, Wire
 
 #: The implicit channel of a `team` or `direct` group.
 MAIN: Final = "main"
@@ -35,11 +35,11 @@ class Send(Wire, tag="send", frozen=True):
         reply: where the answer goes; None: nobody waits.
     """
 
-    app: Id
-    group: Id
-    sender: Id
-    device: Id
-    client_id: Id
+    app: FastId
+    group: FastId
+    sender: FastId
+    device: FastId
+    client_id: FastId
     tried_at: Millis
     body: Raw
     channel: Id = MAIN
@@ -51,9 +51,9 @@ class Send(Wire, tag="send", frozen=True):
 class Signal(Wire, tag="signal", frozen=True):
     """Something for those online only: no seq, nothing kept, not known again when resent."""
 
-    app: Id
-    group: Id
-    sender: Id
+    app: FastId
+    group: FastId
+    sender: FastId
     body: Raw
     channel: Id = MAIN
     kind: Kind = "custom"

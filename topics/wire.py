@@ -6,14 +6,18 @@ can be added; a change that old readers would misread raises its family's versio
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
 from topics import limits
 
 #: An id: letters, digits, `_`, `.`, `-`, and `@`; no colon, so that `app:thing` splits in one way only.
-Id = Annotated[str, Meta(min_length=1, max_length=limits.ID_CHARS, pattern=r"^[A-Za-z0-9_.@-]+\Z")]
+ID_PATTERN: Final = r"^[A-Za-z0-9_.@-]+\Z"
+Id = Annotated[str, Meta(min_length=1, max_length=limits.ID_CHARS, pattern=ID_PATTERN)]
+#: An id in the records that come by the thousand: `codec` checks the letters of all ids of a record at once (a pattern
+#: costs 0.4 µs a field, which was half of decoding a send).
+FastId = Annotated[str, Meta(min_length=1, max_length=limits.ID_CHARS, extra_json_schema={"pattern": ID_PATTERN})]
 #: A number that starts at 0 and never goes back.
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 U32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -522,7 +521,7 @@ class Lane:
             told = f"{self!r}: raised on a record that was set aside, {where}: {where_raised(error)}"
             raise CoreBugError(told) from error
         log.error("%r: sets %s aside: %s", self, where, where_raised(error))
-        poisoned = dataclasses.replace(record, poison=f"{type(error).__name__}: {error}")
+        poisoned = msgspec.structs.replace(record, poison=f"{type(error).__name__}: {error}")
         return [*records[:place], poisoned, *records[place + 1 :]]
 
     # -- committing --------------------------------------------------------------------------------------------------

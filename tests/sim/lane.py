@@ -7,12 +7,13 @@ inputs and the partition's clock are the real ones.
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
 from typing import ClassVar, Final
+
+import msgspec
 
 from streams.batches.clock import PartitionClock
 from streams.batches.inputs import Fetched, Inputs
@@ -302,7 +303,7 @@ class SimLane:
                 self._room.faults["handler raised"] += 1
                 at = self.core.applying
                 records = [*records]
-                records[at] = dataclasses.replace(records[at], poison=repr(error))
+                records[at] = msgspec.structs.replace(records[at], poison=repr(error))
                 self.rows.discard()
                 self._make_core()
         told = Counter({topic: len(sent) for (topic, _), sent in outputs.records.items()})

@@ -115,6 +115,17 @@ def test_ids_numbers_tags_and_versions_are_checked(value: bytes) -> None:
     assert _refused(catalog.LINKS.name, value).reason == "undecodable"
 
 
+@pytest.mark.parametrize("field", ["app", "group", "sender", "device", "client_id"])
+@pytest.mark.parametrize("wrong", ["a:b", "", "a\n", "a b", "\u00e4", "x" * (limits.ID_CHARS + 1)])
+def test_every_id_of_a_send_and_of_a_signal_is_checked(field: str, wrong: str) -> None:
+    fine = {"t": "send", "app": "a", "group": "g", "sender": "s", "device": "d", "client_id": "c", "tried_at": 1}
+    fine["body"] = "hi"
+    assert isinstance(decode(catalog.MESSAGES.name, msgspec.json.encode(fine)), Send)
+    for kind in ("send", "signal") if field in {"app", "group", "sender"} else ("send",):
+        value = msgspec.json.encode(fine | {"t": kind, field: wrong})
+        assert _refused(catalog.MESSAGES.name, value).reason == "undecodable"
+
+
 @pytest.mark.parametrize(
     ("topic", "value"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 import pytest
 from aiokafka.consumer import fetcher, group_coordinator
@@ -13,6 +14,7 @@ from faust.transport.drivers import aiokafka as driver
 
 from streams.batches import producer as ours
 from streams.batches import role, transport
+from streams.batches.packed import PackedBatch
 
 
 def test_the_wait_between_transactions_is_still_20_ms_as_shipped_and_2_ms_here() -> None:
@@ -63,9 +65,19 @@ def test_the_parts_of_aiokafka_that_we_reach_into_are_there() -> None:
         (group_coordinator.GroupCoordinator, "_do_heartbeat"),
         (sender.Sender, "_find_coordinator sender_task"),
         (message_accumulator.MessageAccumulator, "fail_all"),
-        (producer.AIOKafkaProducer, "create_batch send_batch"),
+        (producer.AIOKafkaProducer, "send_batch"),
         (transaction_manager.TransactionManager, "is_fatal_error"),
     ):
         for name in names.split():
             assert hasattr(owner, name), name
     assert "self._prefetch_backoff = prefetch_backoff" in inspect.getsource(fetcher.Fetcher.__init__)
+
+
+def test_aiokafka_asks_of_a_batch_what_a_packed_one_answers() -> None:
+    """Whatever the sender calls on a batch's builder, `PackedBatch` has."""
+    source = inspect.getsource(message_accumulator.MessageBatch) + inspect.getsource(
+        message_accumulator.MessageAccumulator
+    )
+    asked = set(re.findall(r"builder\.(\w+)\(", source)) - {"append"}  # only of batches that are not closed
+    assert asked == {"record_count", "closed", "close", "_set_producer_state", "_build"}
+    assert all(hasattr(PackedBatch, name) for name in asked)
