@@ -17,6 +17,7 @@ from typing import Final, Literal, cast
 import msgspec
 import uvloop
 
+from jobs import logs
 from streams.announce import Announced
 from streams.app import ROLES, Role, Worker
 from streams.batches.kind import Edges, LaneKind
@@ -181,10 +182,7 @@ def main(worker_class: type[FaultyWorker] = FaultyWorker) -> None:
     parser.add_argument("--role", choices=ROLES, required=True)
     parser.add_argument("--name", required=True)
     given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for noisy in ("aiokafka", "cassandra", "faust", "mode"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    logging.getLogger("aiokafka.producer.sender").setLevel(logging.ERROR)
+    logs.configure("INFO", "json", role=given.role, worker=given.name)
     uvloop.install()
     asyncio.run(_run(worker_class, given.role, given.name))
 
