@@ -458,6 +458,7 @@ async def test_nothing_is_cut_off_and_all_can_be_read_at_any_width_by_day_and_ni
     await cid.page.screenshot(path=tmp_path / "gap.png")
     assert await cid.page.evaluate(FAINT) == []
     hub.pulls.set()
+    await expect(cid.message(3).locator(".tag")).to_have_count(1)
     await expect(cid.filled).to_have_count(1)
     await cid.page.screenshot(path=tmp_path / "filled.png")
     assert await cid.page.evaluate("document.documentElement.scrollWidth") <= size[0]

@@ -3,7 +3,7 @@
 import { Chat } from "./chat.js";
 import { $, avatar, make, say } from "./dom.js";
 import { openAsking, openNew } from "./dialogs.js";
-import { closeDrawer } from "./drawer.js";
+import { closeDrawer, drawerIsOpen } from "./drawer.js";
 import { Meter, Samples } from "./meter.js";
 import { Socket } from "./socket.js";
 import { drawGroups } from "./view-groups.js";
@@ -166,10 +166,10 @@ function enter(name) {
     if (matchMedia("(min-width: 761px)").matches) $("text").focus();
   }
 
-  // The group named by the address, or else the first one, opens as soon as it is there.
+  // The group named by the address, or else the first one, opens as soon as it is there: unless somebody chooses.
   function openWanted(group) {
     const wanted = location.hash.slice(1); // as it is: names have no other letters than an address may have
-    if (chat.open === null && (wanted === "" || wanted === group)) chat.choose(group);
+    if (chat.open === null && !drawerIsOpen() && (wanted === "" || wanted === group)) chat.choose(group);
   }
 
   function names(text) {

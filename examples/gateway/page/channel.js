@@ -33,7 +33,7 @@ export class Channel {
   // Somebody looks at it, or it is live again: from here on everything is pushed, so what was before is pulled now.
   open() {
     const known = this.solid >= 0 ? this.items[this.solid].seq : this.base;
-    if (this.opened && this.head - known <= SKIP_AHEAD) return;
+    if (this.items.length > 0 && this.head - known <= SKIP_AHEAD) return;
     this.opened = true;
     this.items = [];
     this.solid = -1;

@@ -33,9 +33,10 @@ export function show(list, rows) {
 
 // A hue of its own for each name.
 export function hueOf(name) {
-  let hash = 7;
-  for (const letter of name) hash = (hash * 31 + letter.codePointAt(0)) >>> 0;
-  return (hash * 137) % 360;
+  let hash = 2166136261;
+  for (const letter of name) hash = Math.imul(hash ^ letter.codePointAt(0), 16777619);
+  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
+  return ((hash ^ (hash >>> 12)) >>> 0) % 360;
 }
 
 export function avatar(name, className = "avatar") {

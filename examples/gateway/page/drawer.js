@@ -20,6 +20,8 @@ function settle() {
   $("shade").hidden = open === null;
 }
 
+export const drawerIsOpen = () => open !== null;
+
 export function closeDrawer() {
   if (open === null) return;
   const { button } = open;

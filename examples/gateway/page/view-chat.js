@@ -18,6 +18,7 @@ export class MessageView {
     this.following = true; // the newest is shown, and whatever comes
     this.from = 0; // the seq of the first item shown, when not following
     this.to = 0; // and of the last one
+    this.complete = true; // whether what was drawn reaches to the newest
     this.seenSeq = 0; // the newest seq that was shown at the end
     this.scroll.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     $("newest").onclick = () => this.follow();
@@ -41,13 +42,14 @@ export class MessageView {
     if (this.following && channel.items.length > KEPT) channel.forget(channel.items.length - KEPT / 2);
     const anchor = this.following ? null : this.#anchor();
     const [from, to] = this.#window(channel.items);
+    this.complete = to === channel.items.length;
     show($("messages"), rowsOf(channel, from, to, this.chat.name));
     show($("pending"), this.#pendingRows(group));
     say($("top"), from > 0 || channel.hasEarlier ? "Earlier messages…" : channel.items.length > 0 ? "This is where it begins." : "");
     if (this.following) {
       this.#toEnd();
       this.seenSeq = channel.last;
-      if (from === 0 && this.scroll.scrollTop < NEAR) this.chat.pullEarlier();
+      if (channel.items.length > 0 && this.scroll.scrollTop === 0) this.chat.pullEarlier(); // there is room for more
     } else if (anchor) {
       this.scroll.scrollTop += anchor.row.offsetTop - anchor.top;
     }
@@ -85,7 +87,7 @@ export class MessageView {
     const { scrollTop, scrollHeight, clientHeight } = this.scroll;
     const { items } = this.group.channel;
     const below = scrollHeight - scrollTop - clientHeight;
-    const atEnd = below < 40 && this.to >= (items.at(-1)?.seq ?? 0);
+    const atEnd = below < 40 && this.complete;
     if (atEnd !== this.following) {
       this.following = atEnd;
       this.chat.changed();

@@ -44,7 +44,11 @@ export function otherOf(group, me) {
 // Names in a line of text, without doubles.
 export const namesIn = (text) => [...new Set(text.split(/[\s,;]+/).filter(Boolean))];
 
-export const textOf = (body) => (typeof body === "string" ? body : JSON.stringify(body));
+// A body is any JSON; ours is a string, that of others often an object with a text.
+export const textOf = (body) => {
+  const text = typeof body === "object" ? body?.text : body;
+  return typeof text === "string" ? text : JSON.stringify(body);
+};
 
 export const fresh = () =>
   crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
