@@ -206,7 +206,7 @@ def _of_core(curves: Curves) -> list[Figure]:
             churned,
             at_most(0.1),
             Baseline("the same message when nobody came or went", alone, "ns"),
-            f"A batch with one message to audience 0, and before it {_CHURN} sessions that left and {_CHURN} others that "
+            f"A batch with one message to audience 0, and before it {_CHURN} sessions that left and {_CHURN} that "
             f"joined, from the records' bytes to the encoded lots of {LINKS} links, divided by the members.",
         ),
         Figure(
