@@ -34,10 +34,10 @@ A value in angle brackets follows from another setting. Lists are given by comma
 def page() -> str:
     """The page."""
     rows = [
-        (f"`{name}`", f"`{PREFIX}{name.upper()}`", _default(field), _allowed(name), field.description or "")
+        (f"`{name}`<br>`{PREFIX}{name.upper()}`", _default(field), _allowed(name), field.description or "")
         for name, field in Settings.model_fields.items()
     ]
-    return f"{_HEAD}\n{table(('setting', 'environment', 'default', 'may be', 'meaning'), *rows)}\n"
+    return f"{_HEAD}\n{table(('setting, variable', 'default', 'may be', 'meaning'), *rows)}\n"
 
 
 def _default(field: FieldInfo) -> str:

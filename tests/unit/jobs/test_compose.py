@@ -142,6 +142,20 @@ def test_the_gateways_are_called_as_they_want_to_be(compose: Any) -> None:
     assert len(links) == len(load().gateway_ports)
 
 
+def test_prometheus_scrapes_every_worker_and_has_the_rules_and_grafana_the_dashboard(compose: Any) -> None:
+    configs = compose["configs"]
+    written = yaml.safe_load((COMPOSE.parent / "ops/prometheus/prometheus.yml").read_text())
+    told = yaml.safe_load(configs["prometheus"]["content"])
+    assert told.keys() == written.keys()
+    (job,) = told["scrape_configs"]
+    assert job["job_name"] == written["scrape_configs"][0]["job_name"]
+    assert job["static_configs"] == [{"targets": [f"{role}:18080" for role in ROLES]}]
+    used = {config["source"] for name in of_profile(compose, "observability").values() for config in name["configs"]}
+    assert used == configs.keys() - {"redis", "cassandra"}
+    files = [config["file"] for config in configs.values() if "file" in config]
+    assert [file for file in files if not (COMPOSE.parent / file).is_file()] == []
+
+
 def environments() -> Iterator[dict[str, str]]:
     """Every environment that either file gives a container."""
     for text in (COMPOSE.read_text(), THREE_BROKERS.read_text()):

@@ -24,7 +24,7 @@ from topics.catalog import CATALOG
 def test_every_setting_is_told_with_its_variable_and_meaning() -> None:
     page = settings.page()
     for name, field in Settings.model_fields.items():
-        assert f"| `{name}` | `{PREFIX}{name.upper()}` |" in page
+        assert f"| `{name}`<br>`{PREFIX}{name.upper()}` |" in page
         assert field.description
         assert field.description in page
 
