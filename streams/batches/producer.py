@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -171,13 +172,21 @@ class LaneProducer:
         producer, sender = self._producer, self._producer._sender
         producer._closed = True  # else it complains when collected
         sender._find_coordinator = _closed  # it loops for as long as there is no broker
-        producer._message_accumulator.fail_all(ProducerClosed())
+        _fail_all(producer._message_accumulator)
         task = sender.sender_task
         if task is not None and not task.done():
             task.cancel()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.gather(task, return_exceptions=True), _ABORT_S)
         await producer.client.close()
+
+
+def _fail_all(accumulator: Any) -> None:
+    """What is not sent fails. That nobody waits for room behind it any more is no error to be told of."""
+    accumulator.fail_all(ProducerClosed())
+    for batch in (*itertools.chain(*accumulator._batches.values()), *accumulator._pending_batches):
+        if batch._drain_waiter.done() and not batch._drain_waiter.cancelled():
+            batch._drain_waiter.exception()
 
 
 async def _closed(*_: object) -> int:

@@ -141,7 +141,7 @@ async def test_workers_of_several_roles_are_added_all_restarted_one_by_one_and_t
 async def test_the_broker_is_killed_and_comes_back_under_load(
     services: Services, stage: Stage, tell: Callable[[str], None]
 ) -> None:
-    async with stage.load(seed=7) as scene:
+    async with stage.load(seed=7, most_s=LONG_S, settle_ms=WAIT_MS) as scene:
         scene.heard.longest_silence_s()
         await asyncio.to_thread(services.kill, "kafka")
         scene.planned.append("the broker was killed")
