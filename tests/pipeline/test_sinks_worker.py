@@ -102,8 +102,10 @@ async def test_cassandra_is_away_at_the_start_and_again_for_half_a_minute(servic
     async with cluster.worker("sinks") as worker:
 
         async def paused() -> bool:
-            lanes = (await cluster.health(worker))["lanes"]
-            return all("cassandra away" in (lane["paused_for"] or "") for lane in lanes if lane["partition"] < 2)
+            health = await cluster.health(worker)
+            lanes = [lane for lane in health["lanes"] if lane["partition"] < 2]
+            told = {health["status"], *(lane["status"] for lane in lanes)}
+            return told == {"paused: Cassandra away"} and all("cassandra away" in lane["paused_for"] for lane in lanes)
 
         async def drained() -> bool:
             counts: dict[str, int] = (await cluster.health(worker))["counts"]
@@ -125,6 +127,7 @@ async def test_cassandra_is_away_at_the_start_and_again_for_half_a_minute(servic
         await until(paused)
         await asyncio.sleep(AWAY_S)
         assert await paused()
+        assert (await cluster.health(worker))["for_s"] > AWAY_S - 5
         assert await cluster.ready(worker)  # its partitions are still its own: heartbeats went on
         await asyncio.to_thread(services.start, "cassandra")
         await until(drained)
@@ -135,6 +138,7 @@ async def test_cassandra_is_away_at_the_start_and_again_for_half_a_minute(servic
 
         await until(watermarks, 10)
         health = await cluster.health(worker)
+        assert health["status"] == "serving"
         assert all(lane["paused_for"] is None and not any(lane["lag"].values()) for lane in health["lanes"])
         assert (health["counts"]["aborts"], health["counts"]["rejects"]) == (0, 0)
         assert worker._app is not None
