@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from rich import box
 from rich.columns import Columns
@@ -28,6 +28,7 @@ _STYLES: Final[Mapping[str, str]] = {
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _NOTHING: Final = "\N{EN DASH}"
 _WIDE: Final = 100
+_LEAST, _MOST = 6, 30  # columns that a cell of text takes
 _LINKS: Final = 8
 _LANES: Final = 4
 _REASONS: Final = 6
@@ -142,7 +143,9 @@ def _workers(workers: Sequence[Worker], width: int) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False, header_style="dim")
     shown = [column for column in _COLUMNS if width >= column.from_width]
     for column in shown:
-        table.add_column(column.title, justify="right" if column.right else "left", no_wrap=True)
+        least = len(column.title) if column.right else min(len(column.title), _LEAST)
+        justify: Literal["left", "right"] = "right" if column.right else "left"
+        table.add_column(column.title, justify=justify, no_wrap=True, min_width=least, max_width=_MOST)
     for worker in workers:
         table.add_row(*(column.cell(worker) for column in shown), style="dim" if worker.status == DEAD else "")
     return table
