@@ -15,6 +15,7 @@ from playwright.async_api import Browser, Locator, Page, async_playwright, expec
 DESKTOP: Final = (1280, 800)
 PHONE: Final = (390, 844)
 
+_PATIENCE_MS: Final = 90_000  # a busy machine starts pages slowly
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS: Final = (
     "--headless",
@@ -79,6 +80,7 @@ class Tab:
             has_touch=size == PHONE,
             locale="en-GB",
         )
+        context.set_default_timeout(_PATIENCE_MS)
         tab = cls(await context.new_page(), name)
         await tab.page.goto(f"{address}/?user={name}")
         await tab.connected()

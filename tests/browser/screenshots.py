@@ -55,13 +55,15 @@ async def main() -> None:
                     await dora.live(_CREW)
                     await dora.sees(len(hub.teams[_CREW].messages), _AFTER[1], _AFTER[0])
                     _save(await _seen(dora.page), IMAGES / "page-phone.png")
+            for context in chromium.contexts:
+                await context.close()
 
 
 async def _story(chromium: Browser, hub: Hub, first: str, second: str, *, dark: bool) -> Tab:
     """People on two links talk, and one of them loses messages that no pull brings back yet."""
     for group in (_FEED, _CREW, "dm.3.ann.bob"):
         hub.teams[group] = Team(dict.fromkeys(("ann", "bob") if group.startswith("dm.") else _MEMBERS), version=1)
-    for user, address in (("bob", second), ("dora", second), ("eve", first), ("bob", first)):
+    for user, address in (("bob", second), ("dora", second), ("cid", first), ("bob", first)):
         await Tab.open(chromium, address, user)
     ann = await Tab.open(chromium, first, "ann", dark=dark)
     await ann.live(_CREW)

@@ -61,7 +61,12 @@ function personRow(user, links, me) {
   };
 }
 
-const perSecond = (value) => `${count(value)}/s`;
+const OVER = 5; // seconds that a rate is the mean of
+
+function perSecond(series) {
+  const rate = series.slice(-OVER).reduce((sum, value) => sum + value, 0) / OVER;
+  return `${count(rate < 10 ? Math.round(rate * 10) / 10 : Math.round(rate))}/s`;
+}
 
 export function drawRates(meters) {
   const now = performance.now();
@@ -70,7 +75,7 @@ export function drawRates(meters) {
     [meters.written, "rate-out", "spark-out"],
   ]) {
     const series = meter.series(now);
-    say($(rate), perSecond(series.at(-1)));
+    say($(rate), perSecond(series));
     spark($(line), series);
   }
   const { latency } = meters;
