@@ -18,20 +18,19 @@ import msgspec
 import numpy as np
 
 from jobs.bench.figures import Baseline, Figure, Result, at_least
-from jobs.bench.ingest import messages_per_s, ratios
-from jobs.bench.lab import Filling, Lab, Trial
+from jobs.bench.ingest import applied, messages_per_s, ratios
+from jobs.bench.lab import Filling, Lab, Trial, Worker
 from jobs.bench.programs import answer_of
 from jobs.bench.world import APP, DEVICE, Crowd, bodies
 from jobs.problem import Problem
 from topics import catalog
 from topics.codec import encode
 from topics.messages import MAIN, HistoryLot, Message
-from topics.owners import Stored
 
 _BODY_BYTES: Final = 200
 _LOT_ROWS: Final = 500  # of a groups worker that has more to do than it can
-_WITHIN_S: Final = 240.0
-_POLL_S: Final = 0.1
+_WITHIN_S: Final = 120.0
+_POLL_S: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ class Sizes:
     """
 
     groups: int = 1_000
-    rows: int = 80_000
+    rows: int = 120_000
 
     @staticmethod
     def of(lab: Lab) -> Sizes:
@@ -96,28 +95,6 @@ def lots(by_partition: dict[int, list[Message]]) -> Iterator[Filling]:
             yield partition, None, encode(HistoryLot(partition, messages[start : start + _LOT_ROWS]))
 
 
-@dataclass(slots=True)
-class Drain:
-    """What `stored` tells of a drain: from the first batch of each partition, which is not counted, to the last."""
-
-    firsts: dict[int, int]
-    stored: dict[int, int]
-    first_ms: int = sys.maxsize
-    last_ms: int = 0
-
-    def add(self, partition: int, at_ms: int, rows: int) -> None:
-        """A partition has so many rows stored at this moment."""
-        self.firsts.setdefault(partition, rows)
-        self.stored[partition] = rows
-        self.first_ms, self.last_ms = min(self.first_ms, at_ms), max(self.last_ms, at_ms)
-
-    @property
-    def rows_per_s(self) -> float:
-        """The rate."""
-        counted = sum(self.stored.values()) - sum(self.firsts.values())
-        return counted / max(self.last_ms - self.first_ms, 1) * 1000
-
-
 async def measure(lab: Lab) -> Result:
     """Both figures of history."""
     sizes = Sizes.of(lab)
@@ -162,27 +139,27 @@ def _vs_driver(ours: Sequence[float], bare: Sequence[float]) -> Figure:
 
 
 async def _drain(trial: Trial, rows: Rows, count: int) -> float:
-    """Rows a second of a sinks worker that starts before a filled topic."""
-    before = await trial.ends(catalog.HISTORY)
+    """Rows a second of a sinks worker before a filled topic: from its first open lane to the last row in both stores."""
     told = await trial.ends(catalog.STORED)
-    records = list(lots(rows.take(count, int(time.time() * 1000))))
-    await trial.fill(catalog.HISTORY.name, records)
+    await trial.fill(catalog.HISTORY.name, lots(rows.take(count, int(time.time() * 1000))))
     worker = await trial.start_worker("sinks", "sinks", wait=False)
-    until_s = time.monotonic() + _WITHIN_S
-    while (await worker.counts()).get("stored", 0) < count:
-        if time.monotonic() > until_s or not worker.process.alive:
-            raise Problem(f"The sinks did not drain {count} rows in {_WITHIN_S:.0f} s:\n\n{worker.last_words()}")
-        await asyncio.sleep(_POLL_S)
+    began_ms = await _serves(worker)
+    await applied(worker, "stored", count)
     await asyncio.to_thread(worker.stop)
-    drain = Drain({}, {})
-    async for record in trial.read(catalog.STORED, since=told):
-        stored = msgspec.json.decode(record.value or b"", type=Stored)
-        done = [value for at, _, value in records if at == stored.partition][: stored.offset - before[stored.partition]]
-        drain.add(stored.partition, record.timestamp, sum(value.count(_ENTRY) for value in done))
-    return drain.rows_per_s
+    last_ms = max([record.timestamp async for record in trial.read(catalog.STORED, since=told)])
+    return count / (last_ms - began_ms) * 1000
 
 
-_ENTRY: Final = b'{"t":"m",'
+async def _serves(worker: Worker) -> float:
+    """The moment of the last look at which no lane of the worker was open yet, in milliseconds."""
+    until_s = time.monotonic() + _WITHIN_S
+    before_ms = looked_ms = time.time() * 1000
+    while not any(lane["state"] == "serving" for lane in (await worker.health()).get("lanes", [])):
+        if time.monotonic() > until_s or not worker.process.alive:
+            raise Problem(f"The {worker.name} worker does not serve:\n\n{worker.last_words()}")
+        await asyncio.sleep(_POLL_S)
+        before_ms, looked_ms = looked_ms, time.time() * 1000
+    return before_ms
 
 
 async def _bare(lab: Lab, trial: Trial, rows: Rows, count: int) -> float:
@@ -190,8 +167,8 @@ async def _bare(lab: Lab, trial: Trial, rows: Rows, count: int) -> float:
     settings = trial.settings
     messages = [message for of in rows.take(count, int(time.time() * 1000)).values() for message in of]
     settings.data.mkdir(parents=True, exist_ok=True)
-    file = settings.data / "rows.msgpack"
-    file.write_bytes(msgspec.msgpack.encode(messages))
+    file = settings.data / "rows.json"
+    file.write_bytes(encode(messages))
     module, keyspace = "jobs.bench.baselines.bare_driver", f"{settings.keyspace}_bare"
     host, port = settings.cassandra_contact_points[0], str(settings.cassandra_port)
     answer = await answer_of(sys.executable, "-m", module, host, port, keyspace, file)

@@ -3,7 +3,7 @@
 It tries several shapes on a part of the rows and writes all of them in the best: unlogged batches of prepared
 statements, each of one partition's rows, so many at once.
 
-python -m jobs.bench.baselines.bare_driver 127.0.0.1 9042 bare rows.msgpack
+python -m jobs.bench.baselines.bare_driver 127.0.0.1 9042 bare rows.json
 """
 
 from __future__ import annotations
@@ -88,7 +88,5 @@ def _batch(insert: PreparedStatement, messages: Sequence[Message]) -> BatchState
 if __name__ == "__main__":
     _, host_, port_, keyspace_, file = sys.argv
     print(
-        json.dumps(
-            main(host_, int(port_), keyspace_, msgspec.msgpack.decode(Path(file).read_bytes(), type=list[Message]))
-        )
+        json.dumps(main(host_, int(port_), keyspace_, msgspec.json.decode(Path(file).read_bytes(), type=list[Message])))
     )
