@@ -139,7 +139,7 @@ def _vs_driver(ours: Sequence[float], bare: Sequence[float]) -> Figure:
 
 
 async def _drain(trial: Trial, rows: Rows, count: int) -> float:
-    """Rows a second of a sinks worker before a filled topic: from its first open lane to the last row in both stores."""
+    """Rows a second of a sinks worker before a filled topic: from its first open lane to the last row in both."""
     told = await trial.ends(catalog.STORED)
     await trial.fill(catalog.HISTORY.name, lots(rows.take(count, int(time.time() * 1000))))
     worker = await trial.start_worker("sinks", "sinks", wait=False)
