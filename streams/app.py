@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any, Final, Literal, TypeVar, cast
 
 from streams.announce import Announced
@@ -152,7 +153,8 @@ class Worker:
     def _kinds(self) -> list[LaneKind]:
         match self.role:
             case "groups":
-                make_groups = self._announced("groups", groups.GroupsCore)
+                memory_bytes = (self._settings.groups_memory_mb << 20) // self._settings.partitions
+                make_groups = self._announced("groups", partial(groups.GroupsCore, memory_bytes=memory_bytes))
                 return [
                     LaneKind("groups", groups.INPUTS, catalog.GROUPS_CHANGELOG, make_groups, version=versions.GROUPS)
                 ]

@@ -103,6 +103,9 @@ class Settings(BaseSettings):
     partitions: Count = Field(4, description="partitions of a role's topics; fixed at the birth of a cluster")
     links: Count = Field(32, description="most links at once: partitions of `deliveries`; fixed at birth too")
     replication: Count = Field(1, description="copies of each topic; as many brokers are needed")
+    groups_memory_mb: Megabytes = Field(
+        256, description="memory for groups, of a worker that serves every partition; idle groups leave it"
+    )
     session_timeout_ms: Milliseconds = Field(6_000, description="a worker silent for this long loses its partitions")
     heartbeat_ms: Milliseconds = Field(1_000, description="how often a worker tells its group that it lives")
 

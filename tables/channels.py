@@ -57,6 +57,10 @@ class _Row(msgspec.Struct, array_like=True):
     tried_before: int = 0  # first tries up to this moment may be resends of theirs
 
 
+# What a message kept beside its bytes and a send known again take in memory, measured.
+_BYTES_PER_RECENT = 130
+_BYTES_PER_SEND = 420
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode_row = msgspec.msgpack.Decoder(_Row).decode
 _decode_chunk = msgspec.msgpack.Decoder(list[Sent]).decode
@@ -105,6 +109,11 @@ class Channel:
     def counter(self) -> int:
         """How many events the channel has had."""
         return self._row.counter
+
+    @property
+    def memory_bytes(self) -> int:
+        """About what it takes in memory. O(1)."""
+        return self._recent_bytes + _BYTES_PER_RECENT * len(self.recent) + _BYTES_PER_SEND * len(self._sends)
 
     def known(self, send: Send, at: int) -> Taken | None:
         """What a resend got the first time; None for a send not known."""

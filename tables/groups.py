@@ -40,6 +40,9 @@ class _Row(msgspec.Struct, array_like=True):
     links: list[LinkAddress]
 
 
+#: What a group takes in memory beside its members, bindings and messages, measured.
+_BYTES_PER_GROUP = 4_500
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Row).decode
 
@@ -104,6 +107,11 @@ class Group:
             self._voids_seen = voids.changes
             self.map.prune(voids)
 
+    @property
+    def memory_bytes(self) -> int:
+        """About what it takes in memory. O(links)."""
+        return _BYTES_PER_GROUP + self.members.memory_bytes + self.map.memory_bytes + self.channel.memory_bytes
+
     def flush(self) -> None:
         """Write what changed to the rows."""
         self.members.flush()
@@ -128,9 +136,18 @@ class Group:
 
 
 class Groups:
-    """The groups of one partition: those touched of late in memory, all in rows."""
+    """The groups of one partition: those touched of late in memory, all in rows.
 
-    def __init__(self, rows: Rows, outbox: Outbox, voids: Voids, partition: int, partitions: int) -> None:
+    Attributes:
+        budget_bytes: about what they may take in memory together.
+        memory_bytes: about what they take.
+    """
+
+    def __init__(
+        self, rows: Rows, outbox: Outbox, voids: Voids, partition: int, partitions: int, budget_bytes: int
+    ) -> None:
+        self.budget_bytes = budget_bytes
+        self.memory_bytes = 0
         self._rows = rows
         self._outbox = outbox
         self._voids = voids
@@ -138,6 +155,7 @@ class Groups:
         self._partition = partition
         self._partitions = partitions
         self._cached: OrderedDict[bytes, Group] = OrderedDict()
+        self._sizes: dict[bytes, int] = {}  # as of when each was last touched
         self._touched: dict[bytes, Group] = {}
         self.counts: Counter[str] = Counter()  #: groups used, loaded and dropped since somebody took it away
 
@@ -173,11 +191,17 @@ class Groups:
         return self._touched.values()
 
     def flush(self) -> None:
-        """Write what changed; then drop from memory those not touched for longest, beyond CACHED_GROUPS."""
-        for group in self._touched.values():
+        """Write what changed; then drop from memory those not touched for longest, until the rest fit the budget.
+
+        Those touched since the last flush stay, so a group that is larger than the budget is not loaded for each batch.
+        """
+        for key, group in self._touched.items():
             group.flush()
+            self.memory_bytes += (size := group.memory_bytes) - self._sizes.get(key, 0)
+            self._sizes[key] = size
+        while self.memory_bytes > self.budget_bytes and len(self._cached) > len(self._touched):
+            key, _ = self._cached.popitem(last=False)
+            self.memory_bytes -= self._sizes.pop(key, 0)
+            self.counts["groups_dropped"] += 1
         self.counts["groups_used"] += len(self._touched)
         self._touched = {}
-        while len(self._cached) > limits.CACHED_GROUPS:
-            self._cached.popitem(last=False)
-            self.counts["groups_dropped"] += 1

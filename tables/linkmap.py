@@ -63,6 +63,10 @@ class _Held:
         self.pages = pages
         self.changed: dict[int, None] = {}
 
+    def count(self) -> int:
+        """How many pairs are held. O(pages)."""
+        return sum(map(len, self.pages.values())) // _PAIR.size
+
     def add(self, page: int, pair: bytes) -> bool:
         """Hold a pair; False if it is held."""
         row = self.pages.get(page, b"")
@@ -99,9 +103,11 @@ class LinkMap:
         self._held: dict[Outlet, _Held] = {}
         self._changed: dict[Outlet, None] = {}  # in the order of the first change: what follows is the same every time
         self._changes: dict[Outlet, Change] = {}
+        self._count = 0
         for address in links:
             if (outlet := outbox.outlet(address.link, address.epoch, address.partition)) is not None:
-                self._held[outlet] = self._load(address)
+                held = self._held[outlet] = self._load(address)
+                self._count += held.count()
         self.version += len(links) - len(self._held)  # registrations that died while the group was out of memory
         self._relink()
 
@@ -116,13 +122,18 @@ class LinkMap:
 
     def listening(self) -> list[tuple[LinkAddress, int]]:
         """Each link with bindings, as of the last `take_changes`, and how many it has. O(pages)."""
-        sizes = [(outlet.address, sum(map(len, self._held[outlet].pages.values()))) for outlet in self.outlets]
-        return [(address, size // _PAIR.size) for address, size in sizes]
+        return [(outlet.address, self._held[outlet].count()) for outlet in self.outlets]
 
     def on_page(self, address: LinkAddress, page: int) -> list[tuple[int, int]]:
         """The pairs of (ordinal, slot) of one page of ordinals on a link."""
         row = next((held.pages.get(page) for outlet, held in self._held.items() if outlet.address == address), None)
         return pairs(row) if row else []
+
+    @property
+    def memory_bytes(self) -> int:
+        """About what they take in memory. O(links)."""
+        pages = sum([len(held.pages) for held in self._held.values()])
+        return _BYTES_PER_LINK * len(self._held) + _BYTES_PER_PAGE * pages + _PAIR.size * self._count
 
     def bind(self, ordinal: int, outlet: Outlet, slot: int) -> bool:
         """A session of this member listens; False if it did already."""
@@ -167,7 +178,7 @@ class LinkMap:
         if not dead:
             return
         for outlet in dead:
-            del self._held[outlet]
+            self._count -= self._held.pop(outlet).count()
             self._changes.pop(outlet, None)
             self._changed.pop(outlet, None)
         self._raise(len(dead), dict.fromkeys(dead))
@@ -198,6 +209,7 @@ class LinkMap:
 
     def _note(self, outlet: Outlet, pair: bytes, *, began: bool) -> None:
         self._changed[outlet] = None
+        self._count += 1 if began else -1
         change = self._changes.get(outlet)
         if change is None:
             change = self._changes[outlet] = Change()
@@ -216,6 +228,9 @@ class LinkMap:
 
 
 _PAIR = struct.Struct(">II")
+# What things take in memory beside the pairs, measured.
+_BYTES_PER_LINK = 480
+_BYTES_PER_PAGE = 100
 
 
 def _place(row: bytes, pair: bytes) -> int:

@@ -22,6 +22,10 @@ from topics import limits
 
 _SEPARATOR: Final = b"\n"
 _FOLD_AT_LEAST: Final = 256
+# What things take in memory, measured: a page beside its names, a member in the arrays, one not sorted into them yet.
+_BYTES_PER_PAGE: Final = 140
+_BYTES_PER_SORTED: Final = 12
+_BYTES_PER_RECENT: Final = 140
 
 
 #: 64 bits, others in each process: nobody can choose names that collide. Hashes are never stored.
@@ -62,11 +66,18 @@ class Members:
         self._gone: set[bytes] = set()  # in the arrays, but members no more
         self._twins: dict[bytes, int] = {}  # whose hash another member has
         self.count = 0
+        self._name_bytes = 0
         self._load()
 
     def __len__(self) -> int:
         """How many there are."""
         return self.count
+
+    @property
+    def memory_bytes(self) -> int:
+        """About what they take in memory. O(1)."""
+        recent = _BYTES_PER_RECENT * (len(self._recent) + len(self._gone))
+        return self._name_bytes + _BYTES_PER_PAGE * len(self._pages) + _BYTES_PER_SORTED * len(self._hashes) + recent
 
     def __iter__(self) -> Iterator[tuple[int, str]]:
         """Every (ordinal, user), by ordinal."""
@@ -103,6 +114,7 @@ class Members:
             ordinal, self.next = self.next, self.next + 1
             page = ordinal // limits.PAGE_ORDINALS
             self._pages[page] = self._pages.get(page, _SEPARATOR) + name + _SEPARATOR
+            self._name_bytes += len(name) + 1
             self._dirty.add(ordinal)
             self._recent[name] = ordinal
             added.append((user, ordinal))
@@ -226,6 +238,7 @@ class Members:
                 ordinals.append(ordinal)
         self._sort(*_as_numpy(hashes, ordinals))
         self.count = len(ordinals)
+        self._name_bytes = sum(map(len, self._pages.values())) - len(self._pages)
 
     def _sort(self, hashes: npt.NDArray[np.int64], ordinals: npt.NDArray[np.uint32]) -> None:
         """Make the arrays of these; of two names with one hash the later is kept aside, as are earlier such twins."""

@@ -53,7 +53,6 @@ PAGE_DELTAS: Final = 24  # changed members a page keeps as rows of their own bef
 ROLL_ENTRIES: Final = 256  # memberships a row of the users role holds
 TAIL_SENDS: Final = 16  # sends known for resends in a channel's row before they are sealed into one of their own
 MAP_LOG_PAIRS: Final = 16_384  # latest changes of its groups' Link maps that a partition keeps in memory
-CACHED_GROUPS: Final = 20_000  # groups a partition keeps in memory; the rest is loaded on touch
 CHORE_ROWS: Final = 256  # rows that one step of a long clean-up works off; messages go on between steps
 CHORE_PAGES: Final = 16  # pages of members it works off
 

@@ -17,13 +17,26 @@ from topics.messages import Send
 #: What the groups role reads.
 INPUTS: Final = (catalog.RELATIONS, catalog.MESSAGES, catalog.BINDINGS, catalog.LINK_VOIDS, catalog.RESYNC)
 
+_MEMORY_BYTES: Final = 64 << 20
+
 
 class GroupsCore:
     """One groups partition. See `tables.batch.Core`."""
 
-    def __init__(self, rows: Rows, partition: int, partitions: int, links: int) -> None:
+    def __init__(
+        self, rows: Rows, partition: int, partitions: int, links: int, memory_bytes: int = _MEMORY_BYTES
+    ) -> None:
+        """Begin from the rows.
+
+        Args:
+            rows: the partition's.
+            partition: which.
+            partitions: how many the cluster has.
+            links: how many partitions `deliveries` has.
+            memory_bytes: about what groups in memory may take; those idle for longest leave it.
+        """
         self.applying = 0
-        self.desk = Desk(rows, partition, partitions, links)
+        self.desk = Desk(rows, partition, partitions, links, memory_bytes)
 
     def apply(self, records: Sequence[Record], now_ms: int) -> Outputs:
         """Apply a batch: every record in order, then what time and clean-ups ask for, then rows and outputs."""

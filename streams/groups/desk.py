@@ -32,7 +32,7 @@ class Desk:
         now_ms: the newest append time seen.
     """
 
-    def __init__(self, rows: Rows, partition: int, partitions: int, links: int) -> None:
+    def __init__(self, rows: Rows, partition: int, partitions: int, links: int, memory_bytes: int) -> None:
         self.partition = partition
         self.partitions = partitions
         self.links = links
@@ -40,7 +40,7 @@ class Desk:
         self.rows = rows
         self.voids = Voids(rows)
         self.outbox = Outbox(rows, partition, self.voids)
-        self.groups = Groups(rows, self.outbox, self.voids, partition, partitions)
+        self.groups = Groups(rows, self.outbox, self.voids, partition, partitions, memory_bytes)
         self.quiet = Quiet(rows)
         self.chores = Chores(rows)
         self.history = Lots(catalog.HISTORY.name, history_head(partition))

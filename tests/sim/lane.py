@@ -40,7 +40,10 @@ class PoisonError(Exception):
 
 
 class FragileGroups(GroupsCore):
-    """Raises on marked records, after it applied them."""
+    """Raises on marked records, after it applied them. Only the groups of the newest batch stay in memory."""
+
+    def __init__(self, rows: Rows, partition: int, partitions: int, links: int) -> None:
+        super().__init__(rows, partition, partitions, links, memory_bytes=0)
 
     def _apply_one(self, record: Record) -> None:
         super()._apply_one(record)

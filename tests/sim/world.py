@@ -35,7 +35,6 @@ SMALL: Final[dict[str, int]] = {
     "PAGE_DELTAS": 2,
     "ROLL_ENTRIES": 3,
     "TAIL_SENDS": 3,
-    "CACHED_GROUPS": 2,
     "CHORE_ROWS": 2,
     "CHORE_PAGES": 1,
     "RECENT_ENTRIES": 4,

@@ -14,7 +14,6 @@ from tables.outbox import Outbox
 from tables.rows import Rows
 from tables.voids import Voids
 from tests.cores import Memory, commit, send
-from topics import limits
 from topics.codec import Malformed
 from topics.keys import key_of, partition_of
 
@@ -32,7 +31,7 @@ class _Kept:
         self.rows = Rows(self.store)
         self.voids = Voids(self.rows)
         self.outbox = Outbox(self.rows, 0, self.voids)
-        self.groups = Groups(self.rows, self.outbox, self.voids, 0, 1)
+        self.groups = Groups(self.rows, self.outbox, self.voids, 0, 1, budget_bytes=1 << 30)
 
     def flush(self) -> None:
         for group in self.groups.touched():
@@ -102,10 +101,10 @@ def test_groups_dropped_from_memory_or_reloaded_are_those_that_never_were(
             _step(kept, step, name, users, at)
         if step in {"flush", "reload"} or at == len(steps) - 1:
             roomy.flush()
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(limits, "CACHED_GROUPS", 1)
-                tight.flush()
-            assert len(tight.groups._cached) <= 1
+            touched = len(list(tight.groups.touched()))
+            tight.groups.budget_bytes = 0
+            tight.flush()
+            assert len(tight.groups) == touched
             if step == "reload":
                 tight.load()
             for other in _NAMES:
@@ -165,7 +164,7 @@ def test_a_group_of_another_partition_is_malformed_and_changes_nothing() -> None
     voids = Voids(rows)
     right = partition_of(key_of("app", "g"), 8)
     for partition in range(8):
-        groups = Groups(rows, Outbox(rows, partition, voids), voids, partition, 8)
+        groups = Groups(rows, Outbox(rows, partition, voids), voids, partition, 8, 1 << 30)
         if partition == right:
             groups.touch("app", "g")
             continue
@@ -188,10 +187,53 @@ def test_a_touch_without_a_change_writes_no_row() -> None:
     assert kept.rows.take() == {}
 
 
-def test_the_longest_untouched_leave_memory_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "CACHED_GROUPS", 2)
+def test_the_longest_untouched_leave_memory_first() -> None:
     kept = _Kept()
     for name in ("g", "h", "g", "i"):
         kept.groups.touch("app", name)
+        if name == "i":
+            kept.groups.budget_bytes = kept.groups.memory_bytes  # of two
         kept.flush()
     assert [kept.groups.peek(key_of("app", name)) is not None for name in ("g", "h", "i")] == [True, False, True]
+
+
+@given(_STEPS)
+def test_the_memory_of_groups_is_the_sum_of_each(steps: list[tuple[str, str, list[str]]]) -> None:
+    kept = _Kept()
+    for at, (step, name, users) in enumerate(steps):
+        _step(kept, step, name, users, at)
+        kept.flush()
+        kept.groups.budget_bytes = 1 << 30 if at % 3 else 0
+        assert kept.groups.memory_bytes == sum(group.memory_bytes for group in kept.groups._cached.values())
+
+
+def test_a_group_larger_than_the_budget_stays_while_it_is_touched() -> None:
+    kept = _Kept()
+    kept.groups.budget_bytes = 0
+    kept.groups.touch("app", "g").create("team", ["a"])
+    kept.flush()
+    assert kept.groups.peek(key_of("app", "g")) is not None
+    kept.groups.touch("app", "h")
+    kept.flush()
+    assert kept.groups.peek(key_of("app", "g")) is None
+
+
+def test_a_group_counts_for_what_it_holds() -> None:
+    kept = _Kept()
+    group = kept.groups.touch("app", "g")
+    sizes = [group.memory_bytes]
+    ordinals = [ordinal for _, ordinal in group.create("team", [f"user-{i}" for i in range(300)])]
+    sizes.append(group.memory_bytes)
+    outlet = kept.outbox.outlet("l", 1, 0)
+    assert outlet is not None
+    for ordinal in ordinals:
+        group.map.bind(ordinal, outlet, ordinal)
+    sizes.append(group.memory_bytes)
+    group.channel.keep(1, b"x" * 1_000)
+    sizes.append(group.memory_bytes)
+    assert sizes == sorted(set(sizes))
+    kept.flush()
+    kept.load()
+    loaded = kept.groups.touch("app", "g")
+    assert loaded.map.memory_bytes == group.map.memory_bytes
+    assert loaded.members.memory_bytes <= group.members.memory_bytes  # in the arrays now
