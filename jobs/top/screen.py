@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from rich import box
-from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from jobs.top.figures import DEAD, Figures, Link, Store, Worker, rank
+from jobs.top.figures import DEAD, Figures, Lane, Link, Store, Worker, rank
 from streams.web.health import base
 
 _STYLES: Final[Mapping[str, str]] = {
@@ -28,7 +27,7 @@ _STYLES: Final[Mapping[str, str]] = {
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _NOTHING: Final = "\N{EN DASH}"
 _WIDE: Final = 100
-_LEAST, _MOST = 6, 30  # columns that a cell of text takes
+_LEAST, _MOST = 6, 24  # a cell's columns: what a number takes, what a text may
 _LINKS: Final = 8
 _LANES: Final = 4
 _REASONS: Final = 6
@@ -65,7 +64,7 @@ def screen(now: Figures, width: int, trend: Sequence[float] = ()) -> RenderableT
     if troubles := _troubles(now):
         parts.append(Panel(Group(*troubles), title="What is the matter", title_align="left", border_style="yellow"))
     panels = [_links(now), _stores(now), _refusals(now)]
-    parts.append(Columns(panels, equal=True, expand=True) if width >= _WIDE else Group(*panels))
+    parts.append(_beside(panels) if width >= _WIDE else Group(*panels))
     return Group(*parts)
 
 
@@ -101,6 +100,14 @@ def spark(values: Sequence[float]) -> str:
     return "".join(_BARS[0 if top <= 0 else max(value > 0, round(value / top * steps))] for value in values)
 
 
+def _beside(panels: Sequence[RenderableType]) -> RenderableType:
+    grid = Table.grid(expand=True)
+    for _ in panels:
+        grid.add_column(ratio=1)
+    grid.add_row(*panels)
+    return grid
+
+
 def _head(now: Figures, width: int) -> RenderableType:
     alive = sum(worker.status != DEAD for worker in now.workers)
     left = Text.assemble(
@@ -118,7 +125,7 @@ def _head(now: Figures, width: int) -> RenderableType:
 
 
 def _rates(now: Figures, width: int, trend: Sequence[float]) -> RenderableType:
-    told = Text(overflow="ellipsis", no_wrap=True)
+    told = Text()
     for value, what in (
         (count(now.messages_per_s), "messages/s"),
         (count(now.entries_per_s), "entries to links/s"),
@@ -128,7 +135,7 @@ def _rates(now: Figures, width: int, trend: Sequence[float]) -> RenderableType:
         (count(now.sessions), "sessions"),
     ):
         told.append(value, style="bold").append(f" {what}   ", style="dim")
-    room = width - told.cell_len - 2
+    room = width - told.cell_len
     if room > 0:
         told.append(spark(trend[-min(room, _MINUTE_S) :]), style="cyan")
     return told
@@ -143,12 +150,19 @@ def _workers(workers: Sequence[Worker], width: int) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False, header_style="dim")
     shown = [column for column in _COLUMNS if width >= column.from_width]
     for column in shown:
-        least = len(column.title) if column.right else min(len(column.title), _LEAST)
+        least = max(_LEAST, len(column.title)) if column.right else None
         justify: Literal["left", "right"] = "right" if column.right else "left"
         table.add_column(column.title, justify=justify, no_wrap=True, min_width=least, max_width=_MOST)
     for worker in workers:
-        table.add_row(*(column.cell(worker) for column in shown), style="dim" if worker.status == DEAD else "")
+        dead = worker.status == DEAD
+        cells = (_NOTHING if dead and column.right else column.cell(worker) for column in shown)
+        table.add_row(*cells, style="dim" if dead else "")
     return table
+
+
+def _short(status: str) -> Text:
+    """Without what is away: that stands below, with the reason."""
+    return Text(status.partition(":")[0], style=status_text(status).style)
 
 
 def _partitions(worker: Worker) -> str:
@@ -177,19 +191,19 @@ def _hot(value: float, shown: str, warn: float, bad: float) -> Text:
 
 _COLUMNS: Final = (
     _Column("worker", lambda worker: Text(worker.role, style="bold"), right=False),
-    _Column("at", lambda worker: worker.url.removeprefix("http://"), 84, right=False),
-    _Column("status", lambda worker: status_text(worker.status), right=False),
-    _Column("partitions", _partitions, 96, right=False),
-    _Column("records/s", lambda worker: count(worker.records_per_s), 130),
+    _Column("at", lambda worker: worker.url.removeprefix("http://"), 80, right=False),
+    _Column("status", lambda worker: _short(worker.status), right=False),
+    _Column("partitions", _partitions, 108, right=False),
+    _Column("records/s", lambda worker: count(worker.records_per_s), 150),
     _Column("msg/s", lambda worker: count(worker.messages_per_s)),
-    _Column("entries/s", lambda worker: count(worker.entries_per_s), 76),
+    _Column("entries/s", lambda worker: count(worker.entries_per_s), 88),
     _Column("lag", lambda worker: _hot(worker.lag, count(worker.lag), 5_000, 50_000)),
     _Column("oldest", lambda worker: _hot(worker.oldest_s, span(worker.oldest_s or None), 1, 5)),
-    _Column("batch ms", lambda worker: _ms(worker.batch_ms), 112),
+    _Column("batch ms", lambda worker: _ms(worker.batch_ms), 122),
     _Column("tx ms", lambda worker: _ms(worker.transaction_ms), 66),
-    _Column("aborts", lambda worker: _hot(worker.aborts, count(worker.aborts), 1, 10), 120),
-    _Column("CPU", lambda worker: f"{worker.cpu:.0%}", 92),
-    _Column("RSS", lambda worker: f"{count(worker.rss_mb)}M", 60),
+    _Column("aborts", lambda worker: _hot(worker.aborts, count(worker.aborts), 1, 10), 132),
+    _Column("CPU", lambda worker: f"{worker.cpu:.0%}", 98),
+    _Column("RSS", lambda worker: f"{count(worker.rss_mb)}M", 56),
 )
 
 
@@ -197,20 +211,32 @@ def _troubles(now: Figures) -> list[RenderableType]:
     """The worst first: who, since when, why, and once for each status what to do."""
     lines: list[RenderableType] = []
     for worker in sorted(now.workers, key=lambda one: -rank(one.status)):
-        for lane in worker.troubled[:_LANES]:
-            line = Text.assemble((f"{lane.name} ", "bold"), status_text(lane.status))
-            line.append(f" for {span(lane.for_s)}" if lane.for_s is not None else "")
-            line.append(f", {lane.read:.0%} read" if lane.read is not None else "")
-            line.append(f": {lane.why}" if lane.why else "", style="dim")
-            lines.append(line)
-        if (left := len(worker.troubled) - _LANES) > 0:
-            lines.append(Text(f"and {left} more of its partitions", style="dim"))
+        alike: dict[tuple[str, str | None], list[Lane]] = {}
+        for lane in worker.troubled:
+            alike.setdefault((lane.status, lane.why), []).append(lane)
+        told = [_trouble(lanes) for lanes in alike.values()]
+        lines += told[:_LANES]
+        if (left := len(told) - _LANES) > 0:
+            lines.append(Text(f"and {left} more", style="dim"))
         if worker.status == DEAD:
-            line = Text.assemble((f"{worker.role} ", "bold"), status_text(DEAD))
-            lines.append(line.append(f": {worker.url} does not answer; it had {_partitions(worker)}", style="dim"))
+            line = Text.assemble((f"{worker.role} ", "bold"), status_text(DEAD), overflow="ellipsis", no_wrap=True)
+            lines.append(line.append(f" at {worker.url}: does not answer; it had {_partitions(worker)}", style="dim"))
         if worker.status == DEAD or worker.troubled:
             lines.append(Text(f"  → {worker.next}", style="cyan"))
     return lines
+
+
+def _trouble(lanes: Sequence[Lane]) -> Text:
+    """Partitions of one worker that are in the same trouble."""
+    first = lanes[0]
+    kind = first.name.partition("/")[0]
+    numbers = _runs(sorted(int(lane.name.rpartition("/")[2]) for lane in lanes))
+    line = Text.assemble((f"{kind}/{numbers} ", "bold"), status_text(first.status), overflow="ellipsis", no_wrap=True)
+    longest = max((lane.for_s for lane in lanes if lane.for_s is not None), default=None)
+    line.append(f" for {span(longest)}" if longest is not None else "")
+    reads = [lane.read for lane in lanes if lane.read is not None]
+    line.append(f", {min(reads):.0%} read" if reads else "")
+    return line.append(f": {first.why}" if first.why else "", style="dim")
 
 
 def _links(now: Figures) -> RenderableType:
@@ -219,9 +245,9 @@ def _links(now: Figures) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     for link in sorted(now.links, key=lambda one: (-one.sessions, one.link))[:_LINKS]:
         table.add_row(Text(link.link, style="bold"), link.region, f"{count(link.sessions)} sessions", _silence(link))
-    if (left := len(now.links) - _LINKS) > 0:
-        table.add_row(Text(f"and {left} more", style="dim"))
-    return Panel(table if now.links else Text("none", style="dim"), title="Links", title_align="left")
+    left = len(now.links) - _LINKS
+    more = Text("" if now.links else "none", style="dim") if left <= 0 else Text(f"and {left} more", style="dim")
+    return Panel(Group(table, more) if more else table, title="Links", title_align="left")
 
 
 def _silence(link: Link) -> Text:
@@ -230,20 +256,20 @@ def _silence(link: Link) -> Text:
 
 def _stores(now: Figures) -> RenderableType:
     table = Table.grid(padding=(0, 2))
+    for _ in range(4):
+        table.add_column(no_wrap=True)
+    table.add_row("", "", Text("write", style="dim"), Text("read", style="dim"))
     for store in now.stores:
-        table.add_row(Text(store.store.capitalize(), style="bold"), _store_state(store), *_store_times(store))
+        times = (f"{_ms(store.write_ms)} ms", f"{_ms(store.read_ms)} ms")
+        table.add_row(Text(store.store.capitalize(), style="bold"), _store_state(store), *times)
     ago = "nothing is stored yet" if now.stored_ago_s is None else f"newest stored {span(now.stored_ago_s)} ago"
     return Panel(Group(table, Text(ago, style="dim")), title="Stores", title_align="left")
 
 
 def _store_state(store: Store) -> Text:
     if store.waiting:
-        return Text(f"away: {store.waiting} wait", style="bold red")
+        return Text("away", style="bold red")
     return Text("answers" if store.write_ms is not None or store.read_ms is not None else "not asked", style="green")
-
-
-def _store_times(store: Store) -> tuple[str, str]:
-    return (f"write {_ms(store.write_ms)} ms", f"read {_ms(store.read_ms)} ms")
 
 
 def _refusals(now: Figures) -> RenderableType:

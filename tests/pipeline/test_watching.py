@@ -173,7 +173,6 @@ def test_top_shows_who_works_and_who_died(watched: Watched) -> None:
     until(lambda: "sinks" not in watched.stack.running(), "it is gone")
     screen = watched.top("--once")
     assert screen.returncode == 0, screen.stderr
-    (line,) = [line for line in screen.stdout.splitlines() if line.startswith("│ sinks")]
-    assert "dead" in line
+    (line,) = [line for line in screen.stdout.splitlines() if line.startswith("│ sinks dead")]
     assert watched.url("sinks") in line
     assert "2 of 3 workers" in screen.stdout

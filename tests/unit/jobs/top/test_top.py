@@ -96,7 +96,7 @@ def test_an_owner_that_does_not_answer_is_dead_and_makes_the_cluster_so() -> Non
     assert found.status == DEAD
     told = drawn(found, 140)
     assert "1 of 2 workers" in told
-    assert "http://10.0.0.2:2 does not answer; it had links 0 0-1" in told
+    assert "users dead at http://10.0.0.2:2: does not answer; it had links 0 0-1" in told
 
 
 def test_what_is_the_matter_is_told_with_its_reason_and_what_to_do() -> None:
@@ -115,6 +115,7 @@ def test_it_fits_any_width(width: int) -> None:
     found = figures("linkcast", sight(2, groups(2, "stuck", *lanes), gone, links=30), sight(1, groups(1)))
     lines = drawn(found, width).splitlines()
     assert max(map(len, lines)) <= width
+    assert any("groups/0-8 stuck for 30.0 s" in line for line in lines)  # nine in one trouble are one line
     for word in ("groups", "sinks", "stuck", DEAD, "msg/s"):
         assert any(word in line for line in lines), word
 
