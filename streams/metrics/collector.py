@@ -53,6 +53,12 @@ _STANDING: Final = {
 _STORES: Final = ("cassandra", "redis")
 
 Value = float | Spread
+Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
+_KINDS: Final[Mapping[str, Callable[..., Family]]] = {
+    "counter": CounterMetricFamily,
+    "gauge": GaugeMetricFamily,
+    "histogram": HistogramMetricFamily,
+}
 
 
 @dataclass(frozen=True)
@@ -112,10 +118,9 @@ class _Families:
         return self._families.values()
 
 
-def _empty(name: str) -> CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily:
+def _empty(name: str) -> Family:
     metric = METRICS[name]
-    kind = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "histogram": HistogramMetricFamily}[metric.kind]
-    return kind(metric.name, metric.what, labels=(*COMMON, *metric.labels))
+    return _KINDS[metric.kind](metric.name, metric.what, labels=(*COMMON, *metric.labels))
 
 
 class _Worker(Collector):
