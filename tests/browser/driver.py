@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
@@ -119,7 +120,7 @@ class Tab:
 
     async def show_groups(self) -> None:
         """On a phone, open the drawer."""
-        menu = self.page.get_by_role("button", name="Groups", exact=True)
+        menu = self.page.get_by_role("button", name=re.compile(r"^Groups( \d+\+?)?$"))  # with what is unread
         if await menu.is_visible() and await menu.get_attribute("aria-expanded") == "false":
             await menu.click()
 

@@ -326,6 +326,22 @@ async def test_whoever_is_invited_has_the_group_at_once_and_sees_what_is_new_in_
     await dora.sees(1, "one", "ann")
 
 
+async def test_each_group_shows_its_own_messages_and_people(pair: tuple[Tab, Tab]) -> None:
+    ann, bob = pair
+    await ann.say("for friends")
+    await bob.sees(1, "for friends", "ann")
+    await bob.create("others")
+    await bob.say("for others")
+    await bob.sees(1, "for others", "bob")
+    await expect(bob.page.locator("#people-title")).to_have_text("Online \N{MIDDLE DOT} 1 of 1")
+    await bob.live("friends")
+    await bob.sees(1, "for friends", "ann")
+    await expect(bob.page.locator("#people-title")).to_have_text("Online \N{MIDDLE DOT} 2 of 2")
+    await bob.live("others")
+    await bob.sees(1, "for others", "bob")
+    assert await ann.seqs() == [1]
+
+
 async def test_a_direct_chat_is_one_whoever_begins_it(hub: Hub, pair: tuple[Tab, Tab]) -> None:
     ann, bob = pair
     await ann.direct("bob")

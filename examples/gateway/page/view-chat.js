@@ -36,6 +36,7 @@ export class MessageView {
     if (group !== this.group) {
       this.group = group;
       this.following = true;
+      $("messages").replaceChildren(); // another group's rows have the same keys
     }
     if (!group) return;
     const { channel } = group;
