@@ -1,9 +1,13 @@
-"""`bindings`: which sessions listen to a group, told by users to groups role. One lot a groups partition a batch."""
+"""`bindings`: which sessions listen to a group, told by users to groups role. One lot a groups partition a batch.
+
+Ids are plain text here: the users role has checked them where they came in, and checking them again would be most of
+what reading an entry takes.
+"""
 
 from __future__ import annotations
 
 from topics.versions import FIRST, BindingsVersion
-from topics.wire import U32, Count, Id, Wire
+from topics.wire import U32, Count, Wire
 
 
 class Bind(Wire, tag="bind", frozen=True):
@@ -20,11 +24,11 @@ class Bind(Wire, tag="bind", frozen=True):
         slot: the session.
     """
 
-    app: Id
-    group: Id
-    user: Id
+    app: str
+    group: str
+    user: str
     ordinal: U32
-    link: Id
+    link: str
     epoch: Count
     partition: U32
     slot: U32
@@ -33,10 +37,10 @@ class Bind(Wire, tag="bind", frozen=True):
 class Unbind(Wire, tag="unbind", frozen=True):
     """A session listens to a group no more."""
 
-    app: Id
-    group: Id
+    app: str
+    group: str
     ordinal: U32
-    link: Id
+    link: str
     epoch: Count
     slot: U32
 
