@@ -144,7 +144,7 @@ class _Screen:
 
     def line(self, passed_s: float) -> str:
         """One line."""
-        return ", ".join(f"{name} {value}" for name, value in self._rows(passed_s))
+        return f"{self._play.stage}: " + ", ".join(f"{name} {value}" for name, value in self._rows(passed_s))
 
     def panel(self, passed_s: float) -> RenderableType:
         """A table, and the faults so far."""
@@ -159,7 +159,7 @@ class _Screen:
     def _rows(self, passed_s: float) -> Iterator[tuple[str, str]]:
         counts, before = self._crowd.counts, self._before
         self._before = Counts(counts.sent, counts.again, counts.accepted, 0, 0, counts.delivered, counts.reached)
-        yield "time", f"{self._play.elapsed_s:.0f} of {self._seconds} s"
+        yield "time", f"{min(self._play.elapsed_s, self._seconds):.0f} of {self._seconds} s"
         yield "messages/s", f"{(counts.sent - before.sent) / passed_s:,.0f}"
         yield "deliveries/s", f"{(counts.delivered - before.delivered) / passed_s:,.0f}"
         yield "recipients/s", f"{(counts.reached - before.reached) / passed_s:,.0f}"

@@ -75,7 +75,7 @@ def table(found: Figures, made: Import) -> Table:
     per_member = found.bytes / messages / max(made.members, 1)
     rows = [
         ("imported in", f"{made.import_s:.1f} s", f"{made.members / max(made.import_s, 1e-9):,.0f} members a second"),
-        ("bound after", f"{made.bound_s:.1f} s", f"more: {hear} of members on {found.links} links"),
+        ("all online bound", f"{made.bound_s:.1f} s", f"after the last import: {hear} on {found.links} links"),
         ("messages", f"{found.messages:,}", f"each to {made.members:,} members, {hear} of them online"),
         ("entries", f"{found.entries:,}", f"{found.entries / max(found.due, 1):.2f} for each link and message"),
         ("bytes", f"{found.bytes / entries:,.0f}", f"an entry; {per_member:.4f} a member and message"),
