@@ -74,8 +74,8 @@ class _Store:
     def get(self, key: bytes) -> bytes | None:
         return self.rows.get(key)
 
-    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        return iter(sorted((key, value) for key, value in self.rows.items() if key.startswith(prefix)))
+    def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        return iter(sorted((key, value) for key, value in self.rows.items() if key.startswith(prefix) and key >= start))
 
 
 class _Lane:

@@ -40,10 +40,10 @@ class Rolls:
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
 
-    def groups_of(self, app: str, user: str) -> Iterator[tuple[str, int]]:
-        """Every (group, ordinal) of a user."""
+    def groups_of(self, app: str, user: str, after: str = "") -> Iterator[tuple[str, int]]:
+        """Every (group, ordinal) of a user, by name, after that name."""
         prefix = keys.name(keys.GROUPS_OF, key_of(app, user))
-        for key, value in self._rows.scan(prefix):
+        for key, value in self._rows.scan(prefix, prefix + key_of(app, after) + keys.END):
             yield key[len(prefix) :].decode().partition(":")[2], _PLACE.unpack(value)[0]
 
     def join(self, app: str, group: str, users: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:

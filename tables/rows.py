@@ -28,8 +28,8 @@ class Store(Protocol):
     def get(self, key: bytes) -> bytes | None:
         """The value under `key`, or None."""
 
-    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Every (key, value) whose key starts with `prefix`, in the order of keys."""
+    def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Every (key, value) whose key starts with `prefix`, in the order of keys, from the key `start` on."""
 
 
 class _Layer:
@@ -46,15 +46,15 @@ class _Layer:
             self._fresh.append(key)
         self.changes[key] = value
 
-    def under(self, prefix: bytes) -> Iterator[tuple[bytes, bytes | None]]:
-        """The changed rows whose key starts with `prefix`, in the order of keys."""
+    def under(self, prefix: bytes, start: bytes) -> Iterator[tuple[bytes, bytes | None]]:
+        """The changed rows whose key starts with `prefix`, in the order of keys, from the key `start` on."""
         if len(self._fresh) > _FEW:
             self._sorted = sorted(self.changes)
         else:
             for key in self._fresh:
                 insort(self._sorted, key)
         self._fresh.clear()
-        for at in range(bisect_left(self._sorted, prefix), len(self._sorted)):
+        for at in range(bisect_left(self._sorted, max(prefix, start)), len(self._sorted)):
             if not (key := self._sorted[at]).startswith(prefix):
                 return
             yield key, self.changes[key]
@@ -78,13 +78,16 @@ class Rows:
                 return layer.changes[key]
         return self._store.get(key)
 
-    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Every (key, newest value) whose key starts with `prefix`, in the order of keys, as of the first step."""
+    def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Every (key, newest value) whose key starts with `prefix`, in the order of keys, as of the first step.
+
+        From the key `start` on, at a cost of what is found there.
+        """
         changed: dict[bytes, bytes | None] = {}
         for layer in (*self._pending, self._dirty):
-            changed.update(layer.under(prefix))
+            changed.update(layer.under(prefix, start))
         waiting = sorted(changed.items(), reverse=True)
-        for key, value in self._store.scan(prefix):
+        for key, value in self._store.scan(prefix, start):
             while waiting and waiting[-1][0] < key:
                 yield from _present(waiting.pop())
             if waiting and waiting[-1][0] == key:

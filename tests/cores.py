@@ -34,9 +34,9 @@ class Memory:
         """The value under `key`, or None."""
         return self.rows.get(key)
 
-    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Every (key, value) whose key starts with `prefix`, in the order of keys."""
-        yield from sorted((key, value) for key, value in self.rows.items() if key.startswith(prefix))
+    def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Every (key, value) whose key starts with `prefix`, in the order of keys, from the key `start` on."""
+        yield from sorted((key, value) for key, value in self.rows.items() if key.startswith(prefix) and key >= start)
 
     def write(self, changes: Changes) -> None:
         """What a commit does."""

@@ -42,8 +42,8 @@ class _Store:
     def get(self, key: bytes) -> bytes | None:
         return self._rows.get(key)
 
-    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        return iter(sorted((key, value) for key, value in self._rows.items() if key.startswith(prefix)))
+    def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        return iter(sorted(row for row in self._rows.items() if row[0].startswith(prefix) and row[0] >= start))
 
     def take(self, rows: Rows) -> None:
         for key, value in rows.take().items():

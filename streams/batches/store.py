@@ -102,9 +102,9 @@ class MemoryStore:
         """The value under `key`, or None."""
         return self._rows.get(key)
 
-    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Every (key, value) whose key starts with `prefix`, in the order of keys."""
-        for key in sorted(key for key in self._rows if key.startswith(prefix)):
+    def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Every (key, value) whose key starts with `prefix`, in the order of keys, from the key `start` on."""
+        for key in sorted(key for key in self._rows if key.startswith(prefix) and key >= start):
             yield key, self._rows[key]
 
     def write(self, changes: Changes, state: State) -> None:
@@ -192,13 +192,13 @@ class RocksStore:
             raise StoreError(f"a row cannot be read: {error}") from error
         return value
 
-    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Every (key, value) whose key starts with `prefix`, in the order of keys.
+    def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Every (key, value) whose key starts with `prefix`, in the order of keys, from the key `start` on.
 
         Read in pages, so that no iterator of the library outlives a call: one that is open when the partition goes
         holds its files.
         """
-        start = prefix
+        start = max(prefix, start)
         while page := self._page(start, prefix):
             yield from page
             start = page[-1][0] + b"\x00"

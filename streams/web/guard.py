@@ -80,7 +80,7 @@ def _admitted(request: web.Request, tokens: Tokens, roles: frozenset[Role], miss
     if request.match_info.http_exception is not None:
         raise request.match_info.http_exception
     if claims.role not in roles:
-        raise ProblemError("not_allowed")
+        raise ProblemError("not_allowed", f"This is for: {', '.join(sorted(roles))}.")
     if claims.app != request.match_info.get("app", claims.app):
         raise ProblemError(missing)
     return claims

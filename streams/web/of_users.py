@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import dropwhile, islice
+from itertools import islice
 
 from streams.links.core import LinksCore
 from streams.users.core import UsersCore
@@ -34,9 +34,7 @@ class GroupsAsk(OfUser, frozen=True, tag="groups"):
     def answer(self, core: UsersCore, asker: Claims) -> GroupsAnswer:
         """See `Ask`."""
         self.admit(asker)
-        groups = core.desk.rolls.groups_of(self.app, self.user)
-        if (after := self.after) is not None:
-            groups = dropwhile(lambda group: group[0] <= after, groups)
+        groups = core.desk.rolls.groups_of(self.app, self.user, self.after or "")
         found = [UserGroup(*group) for group in islice(groups, self.limit + 1)]
         next_ = None
         if len(found) > self.limit:

@@ -62,6 +62,7 @@ def document() -> dict[str, Any]:
     }
 
 
+@cache
 def text() -> str:
     """The document as a file."""
     return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"

@@ -67,7 +67,7 @@ CODES: Final[dict[Code, Meaning]] = {
         404, "No such user in this app, for this asker.", "Check the name. A user's token sees its own user only."
     ),
     "unknown_link": Meaning(404, "No session on this link listens to the group.", "Ask for the group's Link map anew."),
-    "owner_unknown": Meaning(503, "The partition is changing hands.", _AGAIN),
+    "owner_unknown": Meaning(503, "The worker that knows is away, or the partition is changing hands.", _AGAIN),
     "not_stored_yet": Meaning(503, "Some of these messages are on their way into the stores.", _AGAIN),
     "too_slow": Meaning(503, "It took too long.", _AGAIN),
     "failed": Meaning(500, "A defect of the pipeline.", "Report it with the worker's log of this moment."),

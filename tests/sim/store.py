@@ -25,8 +25,8 @@ class SimStore:
     def get(self, key: bytes) -> bytes | None:
         return self.rows.get(key)
 
-    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        keys, at = self._keys, bisect_left(self._keys, prefix)
+    def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        keys, at = self._keys, bisect_left(self._keys, max(prefix, start))
         while at < len(keys) and keys[at].startswith(prefix):
             yield keys[at], self.rows[keys[at]]
             at += 1

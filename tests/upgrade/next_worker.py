@@ -39,8 +39,8 @@ class MovedRows(Rows):
     def get(self, key: bytes) -> bytes | None:
         return self._rows.get(_place(key))
 
-    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        for key, value in self._rows.scan(_place(prefix)):
+    def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        for key, value in self._rows.scan(_place(prefix), _place(start)):
             yield prefix + key[len(prefix) :], value
 
     def put(self, key: bytes, value: bytes) -> None:

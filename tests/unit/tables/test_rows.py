@@ -54,6 +54,8 @@ def test_rows_read_like_a_dict_through_dirty_pending_and_committed_layers(
                     for prefix in (b"", b"a", b"ab", b"b\0"):
                         found = sorted(item for item in newest.items() if item[0].startswith(prefix))
                         assert list(rows.scan(prefix)) == found
+                        for start in (b"", b"a", b"ab\0", b"b"):
+                            assert list(rows.scan(prefix, start)) == [item for item in found if item[0] >= start]
             assert all(rows.get(key) == newest.get(key) for key in (key, b"a", b"b", b"ab"))
         assert list(rows.scan(b"")) == sorted(newest.items())
     finally:

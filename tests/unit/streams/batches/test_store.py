@@ -74,6 +74,8 @@ def test_a_scan_is_the_sorted_rows_under_the_prefix(
             oracle.update(changes)
         expected = [(key, oracle[key]) for key in sorted(oracle) if key.startswith(prefix) and oracle[key] is not None]
         assert list(store.scan(prefix)) == expected
+        for start in (b"", prefix, prefix + b"\x80", b"\x80"):
+            assert list(store.scan(prefix, start)) == [row for row in expected if row[0] >= start]
         store.close()
     shutil.rmtree(folder)
 
