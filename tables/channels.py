@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from heapq import heappop, heappush
 
 import msgspec
@@ -66,8 +65,7 @@ _decode_row = msgspec.msgpack.Decoder(_Row).decode
 _decode_chunk = msgspec.msgpack.Decoder(list[Sent]).decode
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(msgspec.Struct, frozen=True, gc=False):
     """A send has its number; `again` if it had it before."""
 
     seq: int

@@ -51,15 +51,12 @@ class Desk:
 
     def answer(self, reply: ReplyTo | None, answer: Accepted | Refused | Applied) -> None:
         """Answer whoever waits: in its link's deliveries, or on `answers`. A dead link's session hears nothing."""
-        match reply:
-            case ToSession(link=link, epoch=epoch, partition=partition):
-                if (outlet := self.outbox.outlet(link, epoch, partition)) is not None:
-                    outlet.entries.append(encode(answer))
-            case None:
-                pass
-            case _:
-                to = partition_of(reply.requester.encode(), self.partitions)
-                self._answers.add(to, encode(AnswerTo(reply.requester, answer)))
+        if isinstance(reply, ToSession):
+            if (outlet := self.outbox.outlet(reply.link, reply.epoch, reply.partition)) is not None:
+                outlet.entries.append(encode(answer))
+        elif reply is not None:
+            to = partition_of(reply.requester.encode(), self.partitions)
+            self._answers.add(to, encode(AnswerTo(reply.requester, answer)))
 
     def check_address(self, reply: ReplyTo | None) -> None:
         """Refuse an address that no delivery could be written to.
