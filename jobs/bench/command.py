@@ -26,6 +26,7 @@ from streams.settings import Settings
 
 _INTERRUPTED: Final = 130  # as a shell says it
 _DOCS: Final = Path(__file__).parents[2] / "docs" / "benchmarks"
+_MET_WIDTH: Final = len("missed")
 _MET: Final = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}
 
 app = typer.Typer(add_completion=False)
@@ -144,18 +145,17 @@ def _cancel_on_sigterm() -> None:
 
 def _table(figures: list[Figure]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("figure", no_wrap=True)
-    for heading in ("value", "smallest", "largest", "target", "baseline"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("")
+    table.add_column("figure", no_wrap=True, min_width=max((len(figure.name) for figure in figures), default=0))
+    for heading in ("value", "from … to", "target", "beside it"):
+        table.add_column(heading, justify="right", overflow="fold")
+    table.add_column("", no_wrap=True, min_width=_MET_WIDTH)
     for figure in figures:
         baseline = figure.baseline
         beside = "" if baseline is None or baseline.value is None else f"{_shown(baseline.value)} {baseline.unit}"
         table.add_row(
             figure.name,
             f"{_shown(figure.value)} {figure.unit}",
-            _shown(min(figure.samples)),
-            _shown(max(figure.samples)),
+            f"{_shown(min(figure.samples))} … {_shown(max(figure.samples))}" if len(figure.samples) > 1 else "",
             str(figure.target or ""),
             beside,
             _MET[figure.met],
