@@ -8,6 +8,7 @@ processes of the machine are not in it.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -73,6 +74,7 @@ class Core:
         self._random = np.random.default_rng(members)
         self._sends = Sends(self.crowd, BODY_BYTES)
         self._slots: dict[int, int] = {}  # of those whose first session left
+        self._fresh = itertools.count(members)
         self._away: list[int] = []
         for topic, records in ((catalog.RELATIONS, self.crowd.relations()), (catalog.BINDINGS, self.crowd.bindings())):
             for filling in records:
@@ -120,7 +122,7 @@ class Core:
 
     def _bind(self, ordinal: int) -> Bind:
         link = self.crowd.link(ordinal)
-        slot = self._slots[ordinal] = self.crowd.members + self._offset * _CHURN + len(self._slots)
+        slot = self._slots[ordinal] = next(self._fresh)
         user = self.crowd.user(0, ordinal)
         return Bind(APP, self.crowd.group(0), user, ordinal, link_name(link), EPOCH, link, slot)
 

@@ -1,4 +1,8 @@
-"""Memory of a groups worker with very many small groups of which few are active, beyond that of an empty one."""
+"""Memory of a groups worker with very many small groups of which few are active.
+
+What the worker holds when it rests, less what it held before the first group. Groups that nobody touches leave memory
+for the local store, within a budget of bytes.
+"""
 
 from __future__ import annotations
 
