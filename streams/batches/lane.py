@@ -155,7 +155,7 @@ class Lane:
         memory = self._memory
         if memory is None or fetched.opening != memory.opening:
             return
-        if self.oldest_ms() is None:
+        if not self._failures and self.oldest_ms() is None:
             self.counters.progressed_at = self._edges.monotonic()
         try:
             memory.inputs.offer(topic, fetched)
