@@ -22,7 +22,7 @@ from jobs.stack import Stack, ask
 from streams.app import ROLES
 from streams.settings import Settings
 
-_READY_S: Final = 90.0
+_READY_S: Final = 240.0
 _EVERY_S: Final = 1.0
 _USERS: Final = ("ann", "bob")
 
@@ -79,10 +79,10 @@ def _watch(stack: Stack, console: Console, stop: threading.Event) -> None:
     settings = stack.settings
     addresses = [f"http://{settings.host}:{port}" for port in settings.gateway_ports]
     console.print()
-    console.print("[bold]Linkcast runs.[/] Open these in two tabs, as two people on two links. Ctrl-C stops all.")
+    console.print("[bold]Linkcast runs.[/] Open these in two tabs, as two people. Ctrl-C stops all.")
     for user, address in zip(_USERS, (addresses[0], addresses[-1]), strict=True):
         console.print(f"  {user}: [bold cyan]{address}/?user={user}[/]", soft_wrap=True)
-    console.print(f"In {_USERS[0]}'s tab, make a group and invite {_USERS[1]}: it appears in the other. Say hello.")
+    console.print(f"Make a group in {_USERS[0]}'s tab, and invite {_USERS[1]}: it appears in the other.")
     console.print(f"[dim]logs: {stack.log('*').parent}   views: http://{settings.host}:{settings.view_port}/health[/]")
     console.print()
     before = Sight.now(stack)
