@@ -19,7 +19,7 @@ from jobs import topics
 from jobs.conformance.case import Case
 from jobs.conformance.cases import CASES
 from jobs.conformance.played import Played
-from jobs.conformance.run import AT_ONCE, PATIENCE_S, Kit, Verdict, broken
+from jobs.conformance.run import AT_ONCE, PATIENCE_S, Bounce, Kit, Told, Verdict, broken
 from jobs.conformance.show import listed, shown
 from jobs.problem import Problem
 from jobs.services.control import Services
@@ -97,23 +97,33 @@ def _judged(
 
     if kafka is not None:
         used = load(None, **{**_given(settings), "kafka_bootstrap": kafka})
-        kit = Kit(_played(used), folder, patience_s)
-        return asyncio.run(kit.judge(command, chosen, at_once, told))
+        kit = Kit(played_on(used), folder, patience_s)
+        return asyncio.run(_judge(kit, command, chosen, at_once, told))
     with broker(settings, folder / "data", console) as services:
-
-        async def bounce(away_s: float) -> None:
-            await asyncio.to_thread(services.stop, "kafka")
-            await asyncio.sleep(away_s)
-            await asyncio.to_thread(services.start, "kafka")
-
-        kit = Kit(_played(services.settings), folder, patience_s, bounce)
-        return asyncio.run(kit.judge(command, chosen, at_once, told))
+        kit = Kit(played_on(services.settings), folder, patience_s, bouncing(services))
+        return asyncio.run(_judge(kit, command, chosen, at_once, told))
 
 
-def _played(settings: Settings) -> Played:
+async def _judge(kit: Kit, command: Sequence[str], chosen: Sequence[Case], at_once: int, told: Told) -> list[Verdict]:
+    async with kit.opened():
+        return await kit.judge(command, chosen, at_once, told)
+
+
+def played_on(settings: Settings) -> Played:
     """The pipeline on this broker, whose topics are there."""
     asyncio.run(topics.create(settings))
     return Played(settings.kafka_bootstrap, settings.partitions, settings.links)
+
+
+def bouncing(services: Services) -> Bounce:
+    """Stops the broker, and starts it again after a while."""
+
+    async def bounce(away_s: float) -> None:
+        await asyncio.to_thread(services.stop, "kafka")
+        await asyncio.sleep(away_s)
+        await asyncio.to_thread(services.start, "kafka")
+
+    return bounce
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -129,7 +129,7 @@ class Played:
             await producer.stop()
 
     @contextlib.contextmanager
-    def inbox(self, link: str, app: str) -> Any:
+    def inbox(self, link: str, app: str) -> Iterator[Inbox]:
         """What this link writes, for as long as this lasts."""
         inbox = Inbox(link, app)
         self._inboxes.append(inbox)
@@ -197,7 +197,3 @@ def _object(raw: bytes) -> dict[str, Any] | None:
     except msgspec.DecodeError:
         return None
     return found if isinstance(found, dict) else None
-
-
-#: Starts the broker anew: stops it, waits, starts it. None where it isn't ours to stop.
-Restart = Callable[[], None]

@@ -20,6 +20,8 @@ from jobs.conformance.view import View
 
 Outcome = Literal["kept", "broken", "not checked"]
 Told = Callable[["Verdict"], None]
+#: Stops the broker, and starts it again after so many seconds.
+Bounce = Callable[[float], Awaitable[None]]
 
 #: How long a gateway may take for anything, unless said otherwise.
 PATIENCE_S: Final = 10.0
@@ -71,13 +73,19 @@ class Kit:
         played: Played,
         folder: Path,
         patience_s: float = PATIENCE_S,
-        bounce: Callable[[float], Awaitable[None]] | None = None,
+        bounce: Bounce | None = None,
     ) -> None:
         self._played = played
         self._folder = folder
         self._patience_s = patience_s
         self._bounce = bounce
         self._view = View()
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Connected to the broker, with a view that is served, for as long as this lasts."""
+        async with self._view.served(), self._played.opened():
+            yield
 
     async def judge(
         self, command: Sequence[str], cases: Sequence[Case], at_once: int = AT_ONCE, told: Told | None = None
@@ -94,23 +102,20 @@ class Kit:
 
         async def play(case: Case) -> Verdict:
             async with turns:
-                verdict = await self._verdict(command, case)
+                verdict = await self.verdict(command, case)
             if told is not None:
                 told(verdict)
             return verdict
 
-        async with self._view.served():
-            async with self._played.opened():
-                quiet = [case for case in cases if not case.restarts]
-                verdicts = {case.name: play(case) for case in quiet}
-                found = dict(zip(verdicts, await asyncio.gather(*verdicts.values()), strict=True))
-            for case in cases:
-                if case.restarts:
-                    async with self._played.opened():
-                        found[case.name] = await play(case)
+        quiet = [case for case in cases if not case.restarts]
+        found = {verdict.case: verdict for verdict in await asyncio.gather(*map(play, quiet))}
+        for case in cases:
+            if case.restarts:
+                found[case.name] = await play(case)
         return [found[case.name] for case in cases]
 
-    async def _verdict(self, command: Sequence[str], case: Case) -> Verdict:
+    async def verdict(self, command: Sequence[str], case: Case) -> Verdict:
+        """Play one case."""
         if case.restarts and self._bounce is None:
             return Verdict(case.name, case.rule, "not checked", seen="the broker is not the kit's own: left alone")
         began = time.monotonic()

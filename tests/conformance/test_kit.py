@@ -1,0 +1,64 @@
+"""The kit has teeth: the example gateway keeps every rule, and whoever breaks one is caught by the case for it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from jobs.conformance.cases import CASES
+from jobs.conformance.command import bouncing, broker, played_on
+from jobs.conformance.run import Kit, Verdict
+from jobs.services import Services
+from streams.settings import load
+from tests.conformance.broken import VARIANTS
+
+AT_ONCE = 6
+PATIENCE_S = 6.0
+GOOD = [sys.executable, "-m", "examples.gateway.driver"]
+
+
+@pytest.fixture(scope="module")
+def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    with broker(load(None), tmp_path_factory.mktemp("conformance"), Console(quiet=True)) as services:
+        yield services
+
+
+@pytest.fixture
+async def kit(own_broker: Services, tmp_path: Path) -> AsyncIterator[Kit]:
+    played = await asyncio.to_thread(played_on, own_broker.settings)
+    kit = Kit(played, tmp_path, PATIENCE_S, bouncing(own_broker))
+    async with kit.opened():
+        yield kit
+
+
+async def test_the_example_gateway_keeps_every_rule(kit: Kit) -> None:
+    verdicts = await kit.judge(GOOD, list(CASES.values()), AT_ONCE)
+    assert [verdict for verdict in verdicts if verdict.outcome != "kept"] == []
+
+
+async def test_whoever_breaks_a_rule_is_caught_by_its_case(kit: Kit) -> None:
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def judged(variant: Callable[[], None], case: str) -> Verdict:
+        async with turns:
+            return await kit.verdict([sys.executable, "-m", "tests.conformance.broken", variant.__name__], CASES[case])
+
+    quiet = {variant: case for variant, case in VARIANTS.items() if not CASES[case].restarts}
+    verdicts = dict(zip(quiet, await asyncio.gather(*(judged(*one) for one in quiet.items())), strict=True))
+    for variant, case in VARIANTS.items():
+        if CASES[case].restarts:
+            verdicts[variant] = await judged(variant, case)
+    assert [variant.__name__ for variant, verdict in verdicts.items() if verdict.outcome != "broken"] == []
+    for verdict in verdicts.values():
+        assert verdict.expected
+        assert verdict.seen
+        assert "Traceback" not in verdict.log or "a defect" in verdict.log
+
+
+def test_every_case_catches_somebody() -> None:
+    assert set(VARIANTS.values()) == set(CASES)
