@@ -165,15 +165,19 @@ class Groups:
         Raises:
             Malformed: it belongs to another partition.
         """
-        key = key_of(app, group)
-        found = self.peek(key)
-        if found is None:
-            if (right := partition_of(key, self._partitions)) != self._partition:
-                raise Malformed("wrong_partition", f"{key.decode()} belongs to partition {right}")
-            found = self._cached[key] = Group(self._rows, self._outbox, self._voids, self.map_log, app, group)
-            self.counts["groups_loaded"] += 1
-        found.prune(self._voids)
-        self._touched[key] = found
+        found = self._get(app, group)
+        self._touched[found.key] = found
+        return found
+
+    def look(self, app: str, group: str) -> Group:
+        """The group, to be read between batches: nothing of it is written, and it keeps to the budget like others.
+
+        Raises:
+            Malformed: it belongs to another partition.
+        """
+        found = self._get(app, group)
+        self._weigh(found)
+        self._shrink(to=1)
         return found
 
     def peek(self, key: bytes) -> Group | None:
@@ -195,13 +199,31 @@ class Groups:
 
         Those touched since the last flush stay, so a group that is larger than the budget is not loaded for each batch.
         """
-        for key, group in self._touched.items():
+        for group in self._touched.values():
             group.flush()
-            self.memory_bytes += (size := group.memory_bytes) - self._sizes.get(key, 0)
-            self._sizes[key] = size
-        while self.memory_bytes > self.budget_bytes and len(self._cached) > len(self._touched):
+            self._weigh(group)
+        self._shrink(to=len(self._touched))
+        self.counts["groups_used"] += len(self._touched)
+        self._touched = {}
+
+    def _get(self, app: str, group: str) -> Group:
+        key = key_of(app, group)
+        found = self.peek(key)
+        if found is None:
+            if (right := partition_of(key, self._partitions)) != self._partition:
+                raise Malformed("wrong_partition", f"{key.decode()} belongs to partition {right}")
+            found = self._cached[key] = Group(self._rows, self._outbox, self._voids, self.map_log, app, group)
+            self.counts["groups_loaded"] += 1
+        found.prune(self._voids)
+        return found
+
+    def _weigh(self, group: Group) -> None:
+        self.memory_bytes += (size := group.memory_bytes) - self._sizes.get(group.key, 0)
+        self._sizes[group.key] = size
+
+    def _shrink(self, to: int) -> None:
+        """Drop those not used for longest, all but the last ones."""
+        while self.memory_bytes > self.budget_bytes and len(self._cached) > to:
             key, _ = self._cached.popitem(last=False)
             self.memory_bytes -= self._sizes.pop(key, 0)
             self.counts["groups_dropped"] += 1
-        self.counts["groups_used"] += len(self._touched)
-        self._touched = {}

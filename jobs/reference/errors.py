@@ -8,6 +8,7 @@ from jobs.generated import table
 from jobs.verify.findings import RULES
 from streams.web import problems
 from topics import answers, rejects
+from topics.codec import encode
 
 _HEAD: Final = """\
 # Errors and codes
@@ -29,14 +30,14 @@ more than half of the last records of a partition are bad, the worker stops inst
 `rejects`.
 """
 
-_PROBLEMS: Final = """\
+_PROBLEMS: Final = f"""\
 ## Views
 
 A view that has no answer sends `application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)) with a
 `code`. With 503 comes `Retry-After`: ask again after so many seconds. With 401 comes `WWW-Authenticate`.
 
 ```json
-{"type":"about:blank","title":"The partition is changing hands. Ask again.","status":503,"code":"owner_unknown"}
+{encode(problems.ProblemError("owner_unknown").problem).decode()}
 ```
 """
 

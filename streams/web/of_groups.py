@@ -147,7 +147,7 @@ def visible(core: GroupsCore, ask: OfGroup, asker: Claims) -> Group:
     desk = core.desk
     if asker.app != ask.app or desk.rows.get(keys.GROUP + key_of(ask.app, ask.group)) is None:
         raise ProblemError("unknown_group")  # and nothing is loaded for a name that somebody made up
-    group = desk.groups.touch(ask.app, ask.group)
+    group = desk.groups.look(ask.app, ask.group)
     if not group.alive or (asker.caller == "user" and group.members.ordinal_of(asker.sub) is None):
         raise ProblemError("unknown_group")
     return group

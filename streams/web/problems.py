@@ -113,9 +113,15 @@ class ProblemError(Exception):
         """The HTTP status."""
         return CODES[self.code].status
 
+    @property
+    def problem(self) -> Problem:
+        """What is answered."""
+        status, title, _ = CODES[self.code]
+        return Problem(f"urn:linkcast:problem:{self.code}", title, status, self.detail, self.code)
+
     def response(self) -> web.Response:
         """The answer."""
-        status, title, _ = CODES[self.code]
+        status = self.status
         headers: dict[str, str] = {}
         if status == web.HTTPServiceUnavailable.status_code:
             headers["Retry-After"] = str(_RETRY_AFTER_S)
@@ -123,8 +129,8 @@ class ProblemError(Exception):
             headers["WWW-Authenticate"] = "Bearer"
         if self.allow:
             headers["Allow"] = self.allow
-        body = Problem(f"urn:linkcast:problem:{self.code}", title, status, self.detail, self.code)
-        return web.Response(body=encode(body), status=status, headers=headers, content_type="application/problem+json")
+        body = encode(self.problem)
+        return web.Response(body=body, status=status, headers=headers, content_type="application/problem+json")
 
 
 _BY_STATUS: Final[dict[int, Code]] = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}

@@ -218,6 +218,24 @@ def test_a_group_larger_than_the_budget_stays_while_it_is_touched() -> None:
     assert kept.groups.peek(key_of("app", "g")) is None
 
 
+@given(_STEPS)
+def test_who_only_looks_changes_nothing_and_keeps_to_the_budget(steps: list[tuple[str, str, list[str]]]) -> None:
+    kept, looked = _Kept(), _Kept()
+    for at, (step, name, users) in enumerate(steps):
+        for one in (kept, looked):
+            _step(one, step, name, users, at)
+            one.flush()
+        before = dict(looked.store.rows)
+        looked.groups.budget_bytes = 0 if at % 3 else 1 << 30
+        for other in _NAMES:
+            looked.groups.look("app", other)
+            assert at % 3 == 0 or len(looked.groups) == 1
+        looked.flush()
+        assert looked.store.rows == before
+        for other in _NAMES:
+            assert _state(looked.groups.look("app", other)) == _state(kept.groups.look("app", other))
+
+
 def test_a_group_counts_for_what_it_holds() -> None:
     kept = _Kept()
     group = kept.groups.touch("app", "g")
