@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
+from jobs.bench import sizing
 from jobs.bench.figures import Plot
 from jobs.bench.results import KeptFigure, Machine, Results
 
@@ -32,8 +33,9 @@ _COLOURS: Final = ("#2563eb", "#d97706", "#059669", "#7c3aed", "#dc2626", "#4755
 
 
 def write(folder: Path, results: Results) -> None:
-    """The page, and a picture for each plot."""
+    """The page, the one for sizing, and a picture for each plot."""
     (folder / "README.md").write_text(page(results))
+    (folder / "sizing.md").write_text(sizing.page(results))
     for kept in results.plots:
         draw(kept.plot, folder / f"{kept.plot.name}.svg")
 
@@ -130,8 +132,10 @@ def _lines(plot: Plot, axes: Any) -> None:
     axes.set_ylabel(plot.y_label)
     if plot.log_x:
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:,g}")
     if plot.log_y:
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:,g}")
     else:
         axes.set_ylim(bottom=0)
     axes.grid(color="#e2e8f0")

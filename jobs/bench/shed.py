@@ -119,7 +119,7 @@ def _plots(over: Load) -> Iterator[Plot]:
         Series("sent", tuple(map(float, over.sent)), tuple(map(float, over.sent.values()))),
         Series("delivered and stored", tuple(map(float, seconds)), tuple(float(over.stored[one]) for one in seconds)),
     )
-    title = f"Past saturation: {over.per_s:,.0f} messages/s for a minute"
+    title = f"Past saturation: {over.per_s:,.0f} messages/s for {max(over.sent)} s"
     yield Plot("saturation", title, "seconds since the load began", "messages/s", series)
     direct = sorted(over.direct_ms)
     percentiles = [
