@@ -28,12 +28,13 @@ class Outlet:
         entries: encoded entries of the lot being gathered.
     """
 
-    __slots__ = ("_closed", "_resets", "address", "entries", "number")
+    __slots__ = ("_begins", "_closed", "_resets", "address", "entries", "number")
 
     def __init__(self, address: LinkAddress, number: int) -> None:
         self.address = address
         self.number = number
         self.entries: list[bytes] = []
+        self._begins = b""  # of its lots, up to the number: made once
         self._resets = False
         self._closed: list[tuple[bool, list[bytes]]] = []
 
@@ -44,21 +45,28 @@ class Outlet:
 
     def lots(self, source: int) -> list[bytes]:
         """Take what was gathered as encoded `DeliveryLot`s, each below LOT_BYTES unless one entry is larger."""
-        lots: list[bytes] = []
-        for resets, entries in (*self._closed, (self._resets, self.entries)):
-            for i, run in enumerate(cut(entries) or ([[]] if resets else [])):
-                self.number += 1
-                lots.append(self._head(source, reset=resets and i == 0) + b",".join(run) + b"]}")
+        if not (self.entries or self._resets or self._closed):
+            return []
+        parts = [*self._closed, (self._resets, self.entries)]
         self.entries, self._resets, self._closed = [], False, []
+        lots: list[bytes] = []
+        for resets, entries in parts:
+            body = b",".join(entries)
+            if len(body) < limits.LOT_BYTES:  # as a rule; else it is cut
+                if entries or resets:
+                    lots.append(self._lot(source, body, reset=resets))
+                continue
+            for i, run in enumerate(cut(entries)):
+                lots.append(self._lot(source, b",".join(run), reset=resets and i == 0))
         return lots
 
-    def _head(self, source: int, *, reset: bool) -> bytes:
-        address = self.address
-        flag = ',"reset":true' if reset else ""
-        return (
-            f'{{"t":"lot","link":"{address.link}","epoch":{address.epoch},"source":{source},"number":{self.number}'
-            f'{flag},"entries":['
-        ).encode()
+    def _lot(self, source: int, body: bytes, *, reset: bool) -> bytes:
+        if not self._begins:
+            link, epoch = self.address.link, self.address.epoch
+            self._begins = f'{{"t":"lot","link":"{link}","epoch":{epoch},"source":{source},"number":'.encode()
+        self.number += 1
+        flag = b',"reset":true' if reset else b""
+        return b'%b%d%b,"entries":[%b]}' % (self._begins, self.number, flag, body)
 
 
 class Outbox:
