@@ -97,6 +97,32 @@ async def test_recovery_passes_markers_and_aborted_rows_and_ends_at_the_end(serv
         store.close()
 
 
+async def test_a_recovery_tells_how_far_it_is_while_it_lasts(services: Services, tmp_path: Path) -> None:
+    rows = 50_000
+    async with Pipe(services.settings.kafka_bootstrap, tmp_path, 1) as pipe:
+        log = f"{pipe.run}-changelog", 0
+        producer = LaneProducer({"bootstrap_servers": pipe.bootstrap}, pipe.run)
+        await producer.start()
+        await producer.send({log: [(b"%d" % n, b"1") for n in range(rows)]}, {}, pipe.run)
+        await producer.commit()
+        await producer.abandon()
+        recovery = Recovery({"bootstrap_servers": pipe.bootstrap}, tmp_path, lambda: NOW_MS)
+        told: set[tuple[int, int, int]] = set()
+
+        def index(*_: object) -> dict[bytes, bytes | None]:
+            progress = recovery.progress[log]
+            told.add((progress.begin, progress.position, progress.end))
+            return {}
+
+        store = await recovery.open(*log, 1, index)
+        assert recovery.progress == {}
+        store.close()
+    assert {(begin, end) for begin, _, end in told} == {(0, rows + 1)}
+    positions = sorted(position for _, position, _ in told)
+    assert len(positions) > 1, "told once only, at the end"
+    assert positions[-1] >= rows
+
+
 async def test_a_changelog_made_anew_is_another_one(services: Services, tmp_path: Path) -> None:
     async with Pipe(services.settings.kafka_bootstrap, tmp_path, 1) as pipe:
         store = await recovered(pipe, tmp_path)

@@ -22,6 +22,7 @@ from streams.batches.lane import Lane
 from streams.batches.producer import Sends
 from streams.batches.rejects import RejectShareError
 from streams.batches.store import MemoryStore, Origin, State
+from streams.web.health import Facts, judge
 from tables import keys
 from tables.batch import Outputs, Record
 from tables.rows import Rows
@@ -580,3 +581,71 @@ async def test_a_lane_that_ends_by_itself_stops_the_worker() -> None:
         lane._task.cancel()
         await until(lambda: world.crashed)
     assert isinstance(world.crashed[0], LaneDiedError)
+
+
+def status_of(world: World, lane: Lane) -> str:
+    """What the lane is called, from what it tells."""
+    facts = Facts(
+        "kind",
+        0,
+        lane.state,
+        lane.paused_for,
+        lane.lag(),
+        None if lane.oldest_ms() is None else 1.0,
+        world.now - lane.opening_since,
+        world.now - lane.counters.progressed_at,
+        lane.failures,
+    )
+    return judge(facts, 6.0).status
+
+
+async def test_a_lane_held_up_by_a_lock_is_stuck_until_it_is_released() -> None:
+    world, lock = World(), asyncio.Lock()
+
+    async def effects(*_: object) -> None:
+        async with lock:
+            pass
+
+    async with serving(world, effects=effects) as lane:
+        world.now += 1_000
+        assert status_of(world, lane) == "serving"  # with nothing to do, however long
+        await lock.acquire()
+        feed(world, lane, b"a", b"b", at_ms=7)
+        await until(lambda: lane.paused_for)
+        assert (lane.oldest_ms(), status_of(world, lane)) == (7, "serving")
+        world.now += 30
+        assert status_of(world, lane) == "stuck"
+        lock.release()
+        await until(lambda: world.sent)
+        await until(lambda: lane.oldest_ms() is None)
+        assert status_of(world, lane) == "serving"
+
+
+async def test_a_lane_whose_every_try_fails_is_stuck_however_often_it_opens() -> None:
+    world = World()
+    async with serving(world) as lane:
+        world.errors += [TimeoutError(f"try {n}") for n in range(3)]
+        for openings in (2, 3):
+            feed(world, lane, b"a")
+            await until(lambda: lane.counters.openings == openings)  # noqa: B023 - it is awaited here
+            world.now += 15
+        assert (lane.failures, status_of(world, lane)) == (2, "stuck")
+        assert lane.counters.abort_reasons == {"timeout": 2}
+        world.errors.clear()
+        feed(world, lane, b"a")
+        await until(lambda: world.sent)
+        await until(lambda: lane.failures == 0)
+        assert status_of(world, lane) == "serving"
+
+
+async def test_steps_are_timed_once_a_batch() -> None:
+    world = World()
+    async with serving(world) as lane:
+        for value in (b"a", b"b"):
+            feed(world, lane, value, b"more")
+            await until(lambda: lane.oldest_ms() is None and lane.counters.batches)
+        await until(lambda: lane.counters.records == 4)
+    timed = {step: spread.cumulative()[-1][1] for step, spread in lane.counters.steps.items()}
+    assert timed == {"apply": 2, "effects": 0, "send": 2, "commit": 2, "keep": 2}
+    assert (lane.counters.batch_sizes.total, lane.counters.batch_sizes.cumulative()[-1][1]) == (4, 2)
+    assert lane.counters.openings_s.cumulative()[-1][1] == lane.counters.recoveries.cumulative()[-1][1] == 1
