@@ -371,6 +371,10 @@ async def test_who_leaves_hears_no_more(hub: Hub, pair: tuple[Tab, Tab]) -> None
     await ann.sees(1, "alone", "ann")
     assert await bob.seqs() == []
     assert list(hub.teams["friends"].members) == ["ann"]
+    await bob.page.get_by_role("button", name="Join again").click()
+    await bob.sees(1, "alone", "ann")
+    await bob.say("back")
+    await ann.sees(2, "back", "bob")
 
 
 async def test_a_refusal_is_told_in_words(pair: tuple[Tab, Tab]) -> None:

@@ -106,6 +106,7 @@ function enter(name) {
     $("welcome").hidden = chat.groups.size > 0;
     $("invite").hidden = !group || group.other !== null || group.state !== "live";
     $("leave").hidden = $("invite").hidden;
+    $("rejoin").hidden = group?.state !== "gone";
     $("drop").disabled = $("burst").disabled = group?.state !== "live";
     say($("drop"), chat.drop > 0 ? `Loses the next ${chat.drop}` : "Lose the next message");
     $("drop").setAttribute("aria-pressed", String(chat.drop > 0));
@@ -204,6 +205,7 @@ function enter(name) {
     });
   };
 
+  $("rejoin").onclick = () => chat.join(chat.open);
   $("leave").onclick = () => chat.ask("leave", chat.open);
 
   const text = $("text");
