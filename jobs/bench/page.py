@@ -26,7 +26,8 @@ $ linkcast bench --quick            # does everything work? small numbers, kept 
 $ linkcast bench --profile          # flame graphs of the workers beside the data
 ```
 
-This page and `results.json` are written by it.
+This page and `results.json` are written by it. What profiles showed, and what was changed for it:
+[what was tried](tried.md).
 """
 _MET: Final = {True: "met", False: "**missed**", None: ""}
 _COLOURS: Final = ("#2563eb", "#d97706", "#059669", "#7c3aed", "#dc2626", "#475569")
