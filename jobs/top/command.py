@@ -85,7 +85,7 @@ async def _live(settings: Settings, every_s: float) -> None:
                 if before is not None:
                     trend.append(found.messages_per_s)
                 before = now
-                live.update(screen(found, console.width, list(trend)), refresh=True)
+                live.update(screen(found, console.width, list(trend), "q quits"), refresh=True)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(quits.wait(), every_s)
     finally:

@@ -52,15 +52,16 @@ class _Column:
     right: bool = True
 
 
-def screen(now: Figures, width: int, trend: Sequence[float] = ()) -> RenderableType:
+def screen(now: Figures, width: int, trend: Sequence[float] = (), keys: str = "") -> RenderableType:
     """The whole screen.
 
     Args:
         now: what is to be shown.
         width: columns of the terminal.
         trend: messages a second of late, the newest last.
+        keys: what can be pressed.
     """
-    parts: list[RenderableType] = [_head(now, width), _rates(now, width, trend), _workers(now.workers, width)]
+    parts: list[RenderableType] = [_head(now, keys), _rates(now, width, trend), _workers(now.workers, width)]
     if troubles := _troubles(now):
         parts.append(Panel(Group(*troubles), title="What is the matter", title_align="left", border_style="yellow"))
     panels = [_links(now), _stores(now), _refusals(now)]
@@ -108,7 +109,7 @@ def _beside(panels: Sequence[RenderableType]) -> RenderableType:
     return grid
 
 
-def _head(now: Figures, width: int) -> RenderableType:
+def _head(now: Figures, keys: str) -> RenderableType:
     alive = sum(worker.status != DEAD for worker in now.workers)
     left = Text.assemble(
         ("Linkcast ", "bold"), "cluster ", (now.cluster, "bold cyan"), f"  {alive} of {len(now.workers)} workers  "
@@ -116,7 +117,7 @@ def _head(now: Figures, width: int) -> RenderableType:
     left.append_text(status_text(now.status))
     if not now.kafka:
         left.append("  Kafka does not answer", style="bold red")
-    right = Text("q quits" if width >= _WIDE else "", style="dim")
+    right = Text(keys, style="dim")
     grid = Table.grid(expand=True)
     grid.add_column(ratio=1)
     grid.add_column(justify="right")
@@ -245,9 +246,10 @@ def _links(now: Figures) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     for link in sorted(now.links, key=lambda one: (-one.sessions, one.link))[:_LINKS]:
         table.add_row(Text(link.link, style="bold"), link.region, f"{count(link.sessions)} sessions", _silence(link))
-    left = len(now.links) - _LINKS
-    more = Text("" if now.links else "none", style="dim") if left <= 0 else Text(f"and {left} more", style="dim")
-    return Panel(Group(table, more) if more else table, title="Links", title_align="left")
+    told: list[RenderableType] = [table] if now.links else [Text("none", style="dim")]
+    if (left := len(now.links) - _LINKS) > 0:
+        told.append(Text(f"and {left} more", style="dim"))
+    return Panel(Group(*told), title="Links", title_align="left")
 
 
 def _silence(link: Link) -> Text:
