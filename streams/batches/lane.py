@@ -232,8 +232,10 @@ class Lane:
                 self.counters.opening_s = self._edges.monotonic() - began
                 self.counters.openings_s.add(self.counters.opening_s)
                 await self._serve()
-            except asyncio.CancelledError:
-                raise
+            except asyncio.CancelledError as error:
+                if (task := asyncio.current_task()) is None or task.cancelling():
+                    raise  # it is the lane that is cancelled
+                self._begins_anew(error)  # what it waited for was cancelled under it: a doubt like any other
             except FATAL as error:
                 self._stop_worker(error)
                 return
@@ -241,14 +243,18 @@ class Lane:
                 self.counters.abort_reasons[abort_reason(error)] += 1
                 await self._fenced(error)
                 return
-            except Exception as error:
-                self.counters.aborts += 1
-                self.counters.abort_reasons[abort_reason(error)] += 1
-                self.paused_for = said(error)
-                log.warning("%r: begins anew after %s", self, self.paused_for, exc_info=not isinstance(error, OSError))
+            except Exception as error:  # noqa: BLE001 - whatever it is, nothing is lost by beginning anew
+                self._begins_anew(error)
             finally:
                 await self._forget()
             await self._back_off()
+
+    def _begins_anew(self, error: BaseException) -> None:
+        self.counters.aborts += 1
+        self.counters.abort_reasons[abort_reason(error)] += 1
+        self.paused_for = said(error)
+        told = None if isinstance(error, OSError) else error
+        log.warning("%r: begins anew after %s", self, self.paused_for, exc_info=told)
 
     async def _open(self) -> None:
         """The numbered order of the module's docstring; the generation is checked after every wait."""

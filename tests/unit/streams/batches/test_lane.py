@@ -120,7 +120,7 @@ class World:
     def __init__(self) -> None:
         self.gate = asyncio.Event()
         self.gate.set()
-        self.errors: list[Exception] = []
+        self.errors: list[BaseException] = []
         self.abandon_errors: list[BaseException] = []
         self.sent: list[Sends] = []
         self.offset = 0
@@ -572,6 +572,17 @@ async def test_a_producer_that_does_not_close_cleanly_does_not_end_the_lane(erro
         await until(lambda: world.sent)
     assert world.out == [b"a"]
     assert world.crashed == []
+
+
+async def test_a_send_that_is_cancelled_under_the_lane_is_a_doubt_like_any_other() -> None:
+    world = World()
+    async with serving(world) as lane:
+        world.errors.append(asyncio.CancelledError())
+        feed(world, lane, b"a")
+        await until(lambda: lane.counters.openings == 2)
+        feed(world, lane, b"a")
+        await until(lambda: world.sent)
+    assert (world.out, world.offset, world.crashed) == ([b"a"], 1, [])
 
 
 async def test_a_lane_that_ends_by_itself_stops_the_worker() -> None:
