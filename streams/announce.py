@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
-from tables.batch import Core, Outputs, Record
+from tables.batch import NO_BACKLOG, Backlog, Core, Outputs, Record
 from topics import catalog
 from topics.codec import encode
 from topics.owners import Owner
@@ -25,9 +25,9 @@ class Announced(Generic[C]):
         """See `tables.batch.Core`."""
         return self.core.applying
 
-    def apply(self, records: Sequence[Record], now_ms: int) -> Outputs:
+    def apply(self, records: Sequence[Record], now_ms: int, backlog: Backlog = NO_BACKLOG) -> Outputs:
         """See `tables.batch.Core`."""
-        out = self.core.apply(records, now_ms)
+        out = self.core.apply(records, now_ms, backlog)
         if (owner := self._owner) is not None:
             out.send(catalog.OWNERS.name, 0, f"{owner.role}/{owner.partition}".encode(), encode(owner))
             self._owner = None

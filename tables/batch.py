@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -57,6 +57,21 @@ class Outputs:
         self.records.setdefault((topic, partition), []).append((key, value))
 
 
+class Backlog(NamedTuple):
+    """What waits behind a batch, in the topic of the partition that is furthest behind.
+
+    Attributes:
+        late_ms: how much later than its append the newest record will be applied, if things go on as they do.
+        records: how many records wait.
+    """
+
+    late_ms: int = 0
+    records: int = 0
+
+
+NO_BACKLOG: Final = Backlog()
+
+
 class Core(Protocol):
     """The deciding half of one partition of one role: synchronous and deterministic.
 
@@ -69,12 +84,13 @@ class Core(Protocol):
     def applying(self) -> int:
         """Index in the batch of the record being applied."""
 
-    def apply(self, records: Sequence[Record], now_ms: int) -> Outputs:
+    def apply(self, records: Sequence[Record], now_ms: int, backlog: Backlog = NO_BACKLOG) -> Outputs:
         """Apply a batch; `records` is empty for a tick. Dirty rows are in `Rows` when it returns.
 
         Args:
             records: the batch, in the order to apply; each is decoded, checked, applied or rejected.
             now_ms: the partition's clock: the newest append time seen plus the time passed since; never goes back.
+            backlog: what waits behind it.
         """
 
     def due_ms(self) -> int | None:

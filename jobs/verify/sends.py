@@ -168,6 +168,7 @@ class SendJudge:
             "expired": send.tried_at + limits.DEDUPE_WINDOW_MS < given.at_ms
             or send.tried_at <= self._earlier_life_ms(send, given.at_ms),
             "clock_ahead": send.tried_at > one.at_ms + limits.CLOCK_SKEW_MS,
+            "overloaded": True,  # the pipeline knows its load
             "throttled": self._sends.of_device[send_key(send)[:-1]] > limits.DEDUPE_PER_DEVICE,
         }
         return reasons.get(code, False)

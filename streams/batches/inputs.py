@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tables.batch import Record
+from tables.batch import NO_BACKLOG, Backlog, Record
 from topics import limits
 
 
@@ -59,10 +59,11 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records to apply together and the offsets that are consumed with them."""
+    """Records to apply together, the offsets that are consumed with them, and what waits behind them."""
 
     records: list[Record]
     offsets: Mapping[str, int]
+    backlog: Backlog = NO_BACKLOG
 
 
 @dataclass(slots=True)
@@ -142,6 +143,20 @@ class Inputs:
         taken = one.queue[0].offset if one.queue else one.position
         return max(0, (one.end or 0) - taken)
 
+    @property
+    def backlog(self) -> Backlog:
+        """What waits in the topic that is furthest behind. What is not fetched yet is taken to be as dense as what is.
+
+        Judged by append times alone, so a machine's wrong clock can't make it look late.
+        """
+        return max((self._backlog(one) for one in self._inputs.values() if one.queue), default=NO_BACKLOG)
+
+    @classmethod
+    def _backlog(cls, one: _Input) -> Backlog:
+        spans_ms = one.queue[-1].timestamp - one.queue[0].timestamp
+        waits = cls._behind(one)
+        return Backlog(spans_ms * waits // len(one.queue), waits)
+
     def take(self, max_records: int = limits.BATCH_RECORDS, max_bytes: int = limits.BATCH_BYTES) -> Batch:
         """The next records in order, as many as fit the bounds (and at least one if any can be taken)."""
         records: list[Record] = []
@@ -161,7 +176,7 @@ class Inputs:
                 size = grown
                 records.append(Record(one.topic, raw.offset, raw.timestamp, raw.key, raw.value or b""))
                 touched[one.topic] = raw.offset + 1
-        return Batch(records, self._offsets(touched))
+        return Batch(records, self._offsets(touched), self.backlog)
 
     def _earliest(self) -> tuple[_Input, int]:
         """The topic whose head is the oldest, and until which append time its records come before the others'."""

@@ -497,7 +497,7 @@ class Lane:
         began = perf_counter()
         while True:
             try:
-                outputs = memory.core.apply(records, now_ms)
+                outputs = memory.core.apply(records, now_ms, batch.backlog)
                 break
             except StoreError:
                 raise

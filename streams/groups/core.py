@@ -8,7 +8,7 @@ from typing import Final
 from streams.groups import bindings, cleanup, dispatch, relations
 from streams.groups.desk import Desk
 from streams.rejects import each
-from tables.batch import Outputs, Record
+from tables.batch import NO_BACKLOG, Backlog, Outputs, Record
 from tables.rows import Rows
 from topics import catalog
 from topics.codec import decode
@@ -38,9 +38,10 @@ class GroupsCore:
         self.applying = 0
         self.desk = Desk(rows, partition, partitions, links, memory_bytes)
 
-    def apply(self, records: Sequence[Record], now_ms: int) -> Outputs:
+    def apply(self, records: Sequence[Record], now_ms: int, backlog: Backlog = NO_BACKLOG) -> Outputs:
         """Apply a batch: every record in order, then what time and clean-ups ask for, then rows and outputs."""
         out = Outputs()
+        self.desk.overload.judge(max(now_ms, self.desk.now_ms), backlog)
         for self.applying, record in enumerate(records):
             self.desk.now_ms = max(self.desk.now_ms, record.at_ms)
             each(out, self.desk.partition, record, self._apply_one)

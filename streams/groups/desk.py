@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from streams.groups.overload import Overload
 from tables.batch import Outputs
 from tables.chores import Chores
 from tables.groups import Group, Groups
@@ -47,6 +48,7 @@ class Desk:
         self._memberships = Lots(catalog.MEMBERSHIPS.name, MEMBERSHIPS_HEAD)
         self._answers = Lots(catalog.ANSWERS.name, ANSWERS_HEAD)
         self._events: list[tuple[bytes, bytes]] = []
+        self.overload = Overload()
         self.counts: Counter[str] = Counter()
 
     def answer(self, reply: ReplyTo | None, answer: Accepted | Refused | Applied) -> None:

@@ -18,7 +18,7 @@ def send(desk: Desk, send: Send) -> None:
     channel = group.channel
     taken = channel.known(send, desk.now_ms) if send.channel == channel.name else None
     if taken is None:
-        if (code := _refusal(group, send) or channel.refusal(send, desk.now_ms)) is not None:
+        if (code := _refusal(desk, group, send) or channel.refusal(send, desk.now_ms)) is not None:
             refused = Refused(
                 code,
                 app=send.app,
@@ -43,8 +43,11 @@ def send(desk: Desk, send: Send) -> None:
 
 def signal(desk: Desk, signal: Signal) -> None:
     """Something for those online only; what may not be sent is dropped, as nobody waits for an answer."""
+    if desk.overload.sheds_signals:
+        desk.counts["signals_shed"] += 1
+        return
     group = desk.groups.touch(signal.app, signal.group)
-    if _refusal(group, signal) is not None:
+    if _refusal(desk, group, signal) is not None:
         return
     desk.settle(group)
     entry = encode(
@@ -106,7 +109,7 @@ def _deliver(desk: Desk, group: Group, send: Send, seq: int) -> None:
     desk.quiet.heard(group.key, desk.now_ms)
 
 
-def _refusal(group: Group, message: Send | Signal) -> Code | None:
+def _refusal(desk: Desk, group: Group, message: Send | Signal) -> Code | None:
     if not group.alive:
         return "unknown_group"
     if message.channel != group.channel.name:
@@ -115,6 +118,8 @@ def _refusal(group: Group, message: Send | Signal) -> Code | None:
         return "not_a_member"
     if len(bytes(message.body)) > limits.BODY_BYTES:
         return "message_too_large"
+    if desk.overload.sheds_sends and group.kind != "direct":
+        return "overloaded"
     return None
 
 

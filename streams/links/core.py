@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from streams.rejects import each
-from tables.batch import Outputs, Record
+from tables.batch import NO_BACKLOG, Backlog, Outputs, Record
 from tables.links import Link, Links
 from tables.outbox import ANSWERS_HEAD, Lots
 from tables.rows import Rows
@@ -32,7 +32,7 @@ class LinksCore:
         self._dead: list[Link] = []
         self._beat_at = 0
 
-    def apply(self, records: Sequence[Record], now_ms: int) -> Outputs:
+    def apply(self, records: Sequence[Record], now_ms: int, backlog: Backlog = NO_BACKLOG) -> Outputs:  # noqa: ARG002 -- nothing here is shed
         """Apply a batch; then voids, answers, and the owner's own beat, which makes time pass on `links`."""
         out = Outputs()
         for self.applying, record in enumerate(records):

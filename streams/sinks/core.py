@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from streams.rejects import each
-from tables.batch import Outputs, Record
+from tables.batch import NO_BACKLOG, Backlog, Outputs, Record
 from tables.rows import Rows
 from topics import catalog
 from topics.codec import Malformed, decode, encode
@@ -56,7 +56,7 @@ class SinksCore:
         self.applying = 0
         self.partition = partition
 
-    def apply(self, records: Sequence[Record], now_ms: int) -> Keep:  # noqa: ARG002 -- nothing here waits for time
+    def apply(self, records: Sequence[Record], now_ms: int, backlog: Backlog = NO_BACKLOG) -> Keep:  # noqa: ARG002 -- nothing here waits for time or is shed
         """Gather the messages of a batch, and say that everything up to its end is stored."""
         out = Keep(partition=self.partition)
         for self.applying, record in enumerate(records):

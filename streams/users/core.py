@@ -8,7 +8,7 @@ from typing import Final
 from streams.rejects import each
 from streams.users import memberships, sessions
 from streams.users.desk import Desk
-from tables.batch import Outputs, Record
+from tables.batch import NO_BACKLOG, Backlog, Outputs, Record
 from tables.rows import Rows
 from topics import catalog
 from topics.codec import decode
@@ -25,7 +25,7 @@ class UsersCore:
         self.applying = 0
         self.desk = Desk(rows, partition, partitions, links)
 
-    def apply(self, records: Sequence[Record], now_ms: int) -> Outputs:  # noqa: ARG002 -- nothing here waits for time
+    def apply(self, records: Sequence[Record], now_ms: int, backlog: Backlog = NO_BACKLOG) -> Outputs:  # noqa: ARG002 -- nothing here waits for time or is shed
         """Apply a batch: every record in order, then the bindings it asks for."""
         out = Outputs()
         for self.applying, record in enumerate(records):

@@ -23,7 +23,7 @@ from streams.app import ROLES, Role, Worker
 from streams.batches.kind import Edges, LaneKind
 from streams.batches.lane import Applied, Lane
 from streams.settings import Settings, load
-from tables.batch import Core, MakeCore, Outputs, Record
+from tables.batch import NO_BACKLOG, Backlog, Core, MakeCore, Outputs, Record
 from tables.rows import Rows
 from topics import catalog
 
@@ -136,13 +136,15 @@ class FaultyCore:
     def applying(self) -> int:
         return self._announced.applying if self._raised_at is None else self._raised_at
 
-    def apply(self, records: Sequence[Record], now_ms: int) -> Outputs:
+    def apply(self, records: Sequence[Record], now_ms: int, backlog: Backlog = NO_BACKLOG) -> Outputs:
         for place, record in enumerate(records):
             if UNBEARABLE in record.value and record.poison is None:
-                self._announced.apply(records[:place], now_ms)  # rows are dirty: all of it has to be taken back
+                self._announced.apply(
+                    records[:place], now_ms, backlog
+                )  # rows are dirty: all of it has to be taken back
                 self._raised_at = place
                 raise ArithmeticError("raised on purpose")
-        return self._announced.apply(records, now_ms)
+        return self._announced.apply(records, now_ms, backlog)
 
     def due_ms(self) -> int | None:
         return self._announced.due_ms()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from tables.batch import Outputs, Record
+from tables.batch import NO_BACKLOG, Backlog, Outputs, Record
 from tables.rows import Rows
 from topics.catalog import Count, Topic
 
@@ -26,7 +26,7 @@ class CountingCore:
         self._tick_ms = tick_ms
         self._due_ms: int | None = None
 
-    def apply(self, records: Sequence[Record], now_ms: int) -> Outputs:
+    def apply(self, records: Sequence[Record], now_ms: int, backlog: Backlog = NO_BACKLOG) -> Outputs:  # noqa: ARG002 -- nothing here is shed
         outputs = Outputs()
         for self.applying, record in enumerate(records):
             if record.poison is not None:

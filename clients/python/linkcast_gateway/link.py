@@ -36,6 +36,8 @@ SLOTS: Final = 1 << 32
 #: A send that nobody answered is sent again after this.
 RESEND_MS: Final = 3_000
 #: Sends that wait for an answer at once, in `send_and_wait`; more wait for their turn.
+#: Refusals that are for now only: the same send is tried again.
+_LATER: Final = frozenset({"throttled", "overloaded"})
 UNANSWERED: Final = 1_000
 
 _ID: Final = re.compile(r"[A-Za-z0-9_.@-]{1,64}\Z")
@@ -179,7 +181,7 @@ class Link(Life):
                     match answer.result():
                         case Accepted() as accepted:
                             return accepted
-                        case refused if refused.code != "throttled":
+                        case refused if refused.code not in _LATER:
                             raise RefusedError(refused)
                     await asyncio.sleep(RESEND_MS / 1000)
             finally:

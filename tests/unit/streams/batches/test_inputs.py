@@ -163,3 +163,25 @@ def test_a_record_without_a_value_is_an_empty_one() -> None:
     merge = inputs("a")
     merge.offer("a", lot(Raw(0, 0, key=b"k", value=None)))
     assert merge.take().records[0].value == b""
+
+
+def test_the_backlog_counts_what_waits_and_how_late_that_is() -> None:
+    merge = inputs("a", "b")
+    assert merge.backlog == (0, 0)
+    merge.offer("a", lot(*(Raw(offset, 100 * offset) for offset in range(5)), end=5))
+    merge.offer("b", lot(end=0))
+    assert merge.backlog == (400, 5)
+    assert merge.take(max_records=2).backlog == (200, 3)
+
+
+def test_what_is_not_fetched_yet_counts_as_dense_as_what_is() -> None:
+    merge = inputs("a")
+    merge.offer("a", lot(*(Raw(offset, 100 * offset) for offset in range(5)), end=50))
+    assert merge.backlog == (4_000, 50)
+
+
+def test_the_backlog_is_that_of_the_topic_furthest_behind() -> None:
+    merge = inputs("a", "b")
+    merge.offer("a", lot(*(Raw(offset, offset) for offset in range(9)), end=9))
+    merge.offer("b", lot(Raw(0, 0), Raw(1, 50), end=2))
+    assert merge.backlog == (50, 2)

@@ -24,7 +24,7 @@ from streams.batches.rejects import RejectShareError
 from streams.batches.store import MemoryStore, Origin, State
 from streams.web.health import Facts, judge
 from tables import keys
-from tables.batch import Outputs, Record
+from tables.batch import NO_BACKLOG, Backlog, Outputs, Record
 from tables.rows import Rows
 from tables.versions import NewerStateError, StateVersion
 from topics.catalog import Count, Topic
@@ -56,7 +56,7 @@ class Core:
     def count(self) -> int:
         return int(self.rows.get(b"count") or 0)
 
-    def apply(self, records: Sequence[Record], now_ms: int) -> Outputs:
+    def apply(self, records: Sequence[Record], now_ms: int, backlog: Backlog = NO_BACKLOG) -> Outputs:  # noqa: ARG002 -- nothing here is shed
         outputs = Outputs()
         if not records:
             self.due = None
