@@ -2,8 +2,8 @@
 
 A channel is a stream, `app:group:channel:recent`, whose ids are `seq-0`. What later changes a message goes beside it,
 not into it, under another ending of the same key. `:epoch` names the cache's life, and the second when it began: a
-reader that finds none, as after a restart, does not trust the rest; one that finds another than before knows that all it
-remembers is gone.
+reader that finds none, as after a restart, does not trust the rest; one that finds another than before knows that all
+it remembers is gone.
 """
 
 from __future__ import annotations

@@ -126,8 +126,8 @@ export class Channel {
 
   refused(client_id, code, limit) {
     const own = this.pending.get(client_id);
-    // A throttled one may be sent again as it is; the others never will be accepted.
-    if (own && code !== "throttled") Object.assign(own, { failed: code, limit });
+    // What is refused for now only may be sent again as it is; the others never will be accepted.
+    if (own && code !== "throttled" && code !== "overloaded") Object.assign(own, { failed: code, limit });
   }
 
   // An own message found its place among the others, or is given up.

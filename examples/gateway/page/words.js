@@ -10,6 +10,7 @@ const CODES = {
   message_too_large: "This message is too long. Make it shorter.",
   expired: "It is too late to try again. Send it as a new message.",
   unanswered: "Nobody answered in time. Send it as a new message.",
+  overloaded: "Very busy just now. It is sent again in a moment.",
   throttled: "Too many messages in a minute. They are sent again, one after the other.",
   clock_ahead: "This device's clock is wrong. Set it, then send again.",
   direct_is_fixed: "The two people of a direct chat stay as they are.",
