@@ -194,7 +194,3 @@ class Tab:
             await self.page.locator("#drop").click()
         if narrow:
             await self.page.keyboard.press("Escape")
-
-    async def fact(self, name: str) -> str:
-        """A line about this tab's link."""
-        return await self.page.locator(f"#link-{name}").inner_text()

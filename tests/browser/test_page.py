@@ -84,8 +84,9 @@ async def pair(hub: Hub, chromium: Browser, addresses: tuple[str, str]) -> Async
 
 async def test_two_tabs_on_two_links_chat_and_see_seqs_and_senders(pair: tuple[Tab, Tab]) -> None:
     ann, bob = pair
-    assert (await ann.fact("name"), await ann.fact("epoch")) == ("L1", "41")
-    assert await bob.fact("name") == "L2"
+    for tab, link in ((ann, "L1"), (bob, "L2")):
+        await expect(tab.page.locator("#link-name")).to_have_text(link)
+        await expect(tab.page.locator("#link-epoch")).to_have_text("41")
     await ann.say("hello")
     await bob.sees(1, "hello", "ann")
     await bob.say("hello yourself")

@@ -97,6 +97,7 @@ function enter(name) {
       messages.draw();
       drawGroups(chat);
       drawPeople(chat);
+      drawLink(chat);
     });
   }
 
@@ -252,7 +253,6 @@ function enter(name) {
 
   setInterval(() => {
     chat.resend();
-    drawLink(chat);
     drawRates(meters);
     draw();
   }, 1_000);

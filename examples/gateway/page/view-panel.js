@@ -85,7 +85,7 @@ export function drawRates(meters) {
 
 export function drawLink(chat) {
   const { link, pulse } = chat;
-  $("link-name").replaceChildren(link ? linkChip(link.link) : "–");
+  if (link && $("link-name").textContent !== link.link) $("link-name").replaceChildren(linkChip(link.link));
   say($("link-epoch"), link ? count(link.epoch) : "–");
   say($("link-slot"), link ? count(link.slot) : "–");
   say($("link-sessions"), pulse ? count(pulse.sessions) : "–");
