@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
+from jobs.bench import sizing
 from jobs.bench.figures import Plot
 from jobs.bench.results import KeptFigure, Machine, Results
 
@@ -33,8 +34,9 @@ _COLOURS: Final = ("#2563eb", "#d97706", "#059669", "#7c3aed", "#dc2626", "#4755
 
 
 def write(folder: Path, results: Results) -> None:
-    """The page, and a picture for each plot."""
+    """The page, the one for sizing, and a picture for each plot."""
     (folder / "README.md").write_text(page(results))
+    (folder / "sizing.md").write_text(sizing.page(results))
     for kept in results.plots:
         draw(kept.plot, folder / f"{kept.plot.name}.svg")
 

@@ -35,6 +35,14 @@ FIGURES: Final[dict[str, str]] = {
     "shed_at_2x": "jobs.bench.shed",
     "shed_at_2x_lost": "jobs.bench.shed",
     "shed_at_2x_direct_p99_ratio": "jobs.bench.shed",
+    "cost_message_us": "jobs.bench.costs",
+    "cost_entry_us": "jobs.bench.costs",
+    "cost_kilobyte_us": "jobs.bench.costs",
+    "cost_join_us": "jobs.bench.costs",
+    "cost_join_in_lot_us": "jobs.bench.costs",
+    "cost_membership_us": "jobs.bench.costs",
+    "cost_login_us": "jobs.bench.costs",
+    "cost_bind_us": "jobs.bench.costs",
 }
 
 
