@@ -63,7 +63,8 @@ class BackEnd:
         """Write the record, and the very same again for as long as there is no answer: twice is harmless."""
         record = fields | {"app": self.app, "group": group, "reply": {"t": "requester", "requester": self.requester}}
         key = f"{self.app}:{group}"
-        answer = self._waiting[name] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._waiting[name] = answer
         while not answer.done():
             value = json.dumps(record).encode()
             await self._producer.send_and_wait(topic, value, key.encode(), self._partition(key))

@@ -86,8 +86,8 @@ def _measured(cost: Mapping[str, float]) -> Iterator[str]:
     rows = [(f"`{name}`", f"{cost[name]:,.1f} {unit}", about) for name, (unit, about) in COSTS.items()]
     yield table(("cost", "value", "what"), *rows) + "\n"
     yield "## Three products\n"
-    rows = [(what, *(shown(product, cost) for product in PRODUCTS)) for what, shown in _ROWS.items()]
-    yield table(("", *(product.name for product in PRODUCTS)), *rows) + "\n"
+    products = [(what, *(shown(product, cost) for product in PRODUCTS)) for what, shown in _ROWS.items()]
+    yield table(("", *(product.name for product in PRODUCTS)), *products) + "\n"
     yield (
         f"A worker is planned to be busy for {_BUSY:.0%} of a core, and each role to do with one worker less. Sinks: "
         "plan 40 µs a message ([ADR 2](../adr/0002-history-and-cache-layout.md)), and twice that to catch up."
