@@ -23,7 +23,7 @@ SESSIONS_PER_USER: Final = 64  # connections of one user at once
 # Channels.
 RECENT_ENTRIES: Final = 256  # messages a channel keeps in memory
 RECENT_BYTES: Final = 64 * 1024  # and their bytes
-QUIET_MS: Final = 2_000  # after this long without a message a channel's head is announced once more
+QUIET_MS: Final = 5_000  # after this long without a message a channel's head is announced once more
 
 # Links.
 LINK_TIMEOUT_MS: Final = 10_000  # a link silent for this long is void
