@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs.top.figures import DEAD, Figures, Lane, Link, Store, Worker, rank
-from streams.web.health import base
+from streams.web.health import STATUSES, base
 
 _STYLES: Final[Mapping[str, str]] = {
     "serving": "green",
@@ -27,6 +27,7 @@ _STYLES: Final[Mapping[str, str]] = {
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _NOTHING: Final = "\N{EN DASH}"
 _WIDE: Final = 100
+_STATUS: Final = max(map(len, STATUSES))
 _LEAST, _MOST = 6, 24  # a cell's columns: what a number takes, what a text may
 _LINKS: Final = 8
 _LANES: Final = 4
@@ -43,13 +44,15 @@ class _Column:
         title: its heading.
         cell: what stands there.
         from_width: screens narrower than this leave it out.
-        right: whether it is aligned to the right.
+        right: whether it is aligned to the right; such a column is never cut.
+        least: columns that it takes at least, where it is not.
     """
 
     title: str
     cell: Callable[[Worker], Text | str]
     from_width: int = 0
     right: bool = True
+    least: int | None = None
 
 
 def screen(now: Figures, width: int, trend: Sequence[float] = (), keys: str = "") -> RenderableType:
@@ -151,7 +154,7 @@ def _workers(workers: Sequence[Worker], width: int) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False, header_style="dim")
     shown = [column for column in _COLUMNS if width >= column.from_width]
     for column in shown:
-        least = max(_LEAST, len(column.title)) if column.right else None
+        least = max(_LEAST, len(column.title)) if column.right else column.least
         justify: Literal["left", "right"] = "right" if column.right else "left"
         table.add_column(column.title, justify=justify, no_wrap=True, min_width=least, max_width=_MOST)
     for worker in workers:
@@ -192,19 +195,19 @@ def _hot(value: float, shown: str, warn: float, bad: float) -> Text:
 
 _COLUMNS: Final = (
     _Column("worker", lambda worker: Text(worker.role, style="bold"), right=False),
-    _Column("at", lambda worker: worker.url.removeprefix("http://"), 80, right=False),
-    _Column("status", lambda worker: _short(worker.status), right=False),
-    _Column("partitions", _partitions, 108, right=False),
-    _Column("records/s", lambda worker: count(worker.records_per_s), 150),
+    _Column("at", lambda worker: worker.url.removeprefix("http://"), 92, right=False),
+    _Column("status", lambda worker: _short(worker.status), right=False, least=_STATUS),
+    _Column("partitions", _partitions, 138, right=False),
+    _Column("records/s", lambda worker: count(worker.records_per_s), 164),
     _Column("msg/s", lambda worker: count(worker.messages_per_s)),
-    _Column("entries/s", lambda worker: count(worker.entries_per_s), 88),
+    _Column("entries/s", lambda worker: count(worker.entries_per_s), 104),
     _Column("lag", lambda worker: _hot(worker.lag, count(worker.lag), 5_000, 50_000)),
     _Column("oldest", lambda worker: _hot(worker.oldest_s, span(worker.oldest_s or None), 1, 5)),
-    _Column("batch ms", lambda worker: _ms(worker.batch_ms), 122),
-    _Column("tx ms", lambda worker: _ms(worker.transaction_ms), 66),
-    _Column("aborts", lambda worker: _hot(worker.aborts, count(worker.aborts), 1, 10), 132),
-    _Column("CPU", lambda worker: f"{worker.cpu:.0%}", 98),
-    _Column("RSS", lambda worker: f"{count(worker.rss_mb)}M", 56),
+    _Column("batch ms", lambda worker: _ms(worker.batch_ms), 150),
+    _Column("tx ms", lambda worker: _ms(worker.transaction_ms), 70),
+    _Column("aborts", lambda worker: _hot(worker.aborts, count(worker.aborts), 1, 10), 112),
+    _Column("CPU", lambda worker: f"{worker.cpu:.0%}", 120),
+    _Column("RSS", lambda worker: f"{count(worker.rss_mb)}M", 60),
 )
 
 
@@ -223,7 +226,10 @@ def _troubles(now: Figures) -> list[RenderableType]:
             line = Text.assemble((f"{worker.role} ", "bold"), status_text(DEAD), overflow="ellipsis", no_wrap=True)
             lines.append(line.append(f" at {worker.url}: does not answer; it had {_partitions(worker)}", style="dim"))
         if worker.status == DEAD or worker.troubled:
-            lines.append(Text(f"  → {worker.next}", style="cyan"))
+            advice = Text(f"  → {worker.next}", style="cyan")
+            if advice in lines:  # the same for several: once, below the last of them
+                lines.remove(advice)
+            lines.append(advice)
     return lines
 
 
@@ -264,7 +270,9 @@ def _stores(now: Figures) -> RenderableType:
     for store in now.stores:
         times = (f"{_ms(store.write_ms)} ms", f"{_ms(store.read_ms)} ms")
         table.add_row(Text(store.store.capitalize(), style="bold"), _store_state(store), *times)
-    ago = "nothing is stored yet" if now.stored_ago_s is None else f"newest stored {span(now.stored_ago_s)} ago"
+    ago = "nothing is stored yet" if now.kafka else "what is stored stands in Kafka"
+    if now.stored_ago_s is not None:
+        ago = f"newest stored {span(now.stored_ago_s)} ago"
     return Panel(Group(table, Text(ago, style="dim")), title="Stores", title_align="left")
 
 
