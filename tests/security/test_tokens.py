@@ -12,6 +12,8 @@ import jwt
 import pytest
 import pytest_asyncio
 
+from streams.web.asks import Ask, OfLinks
+from streams.web.owner import Question
 from streams.web.problems import CODES
 from streams.web.tokens import Claims, Role, Tokens
 from streams.web.views import VIEWS, View
@@ -23,6 +25,8 @@ NOW: Final = int(time.time())
 GUARDED: Final = [view for view in VIEWS.values() if view.roles is not None]
 OPEN: Final = [view for view in VIEWS.values() if view.roles is None]
 PUBLIC: Final = [view for view in GUARDED if view.public]
+#: What one worker may ask another; links are of no app.
+QUESTIONS: Final = [ask for ask in get_args(Question) if not issubclass(ask, OfLinks)]
 PAYLOAD: Final[dict[str, Any]] = {
     "app": APP,
     "role": "user",
@@ -191,15 +195,25 @@ async def test_a_name_that_is_no_id_is_nobodys(views: Views, view: View, name: s
             assert await told(views, view, given, **{part: name}) == (404, view.missing)
 
 
-async def test_workers_ask_within_the_app_they_ask_for(views: Views) -> None:
-    ask = VIEWS["ask"]
-    foreign: list[dict[str, Any]] = [{"app": "other", "behalf": "admin"}, {"sub": "eve", "behalf": "user"}]
-    for claims in foreign:
-        assert await told(views, ask, bearer(signed(role="worker", **claims))) == (404, "unknown_group")
-    question = encode({"t": "links", "limit": 5})
-    headers = bearer(signed(role="worker", behalf="user"))
-    async with views.client.post(path_of(ask), headers=headers, data=question) as response:
+async def test_links_are_not_told_to_a_user_who_asks_through_a_worker(views: Views) -> None:
+    headers, question = bearer(signed(role="worker", behalf="user")), encode({"t": "links", "limit": 5})
+    async with views.client.post(path_of(VIEWS["ask"]), headers=headers, data=question) as response:
         assert (response.status, (await response.json())["code"]) == (403, "not_allowed")
+
+
+@pytest.mark.parametrize("claims", [{"app": "other", "behalf": "admin"}, {"sub": "eve", "behalf": "user"}])
+@pytest.mark.parametrize("ask", QUESTIONS, ids=lambda ask: ask.__name__)
+async def test_an_owner_tells_another_worker_only_what_its_asker_may_see(
+    views: Views, ask: type[Ask], claims: dict[str, Any]
+) -> None:
+    question: dict[str, Any] = {"app": APP, "group": "g", "user": "ann", "link": "l", "channel": "main"}
+    question |= {"t": ask.__struct_config__.tag, "limit": 5, "start": 0, "window": {"limit": 5}}
+    headers = bearer(signed(role="worker", **claims))
+    async with views.client.post(path_of(VIEWS["ask"]), headers=headers, data=encode(question)) as response:
+        assert (response.status, (await response.json())["code"]) == (404, ask.missing)
+    own = bearer(signed(role="worker", behalf="user"))
+    async with views.client.post(path_of(VIEWS["ask"]), headers=own, data=encode(question)) as response:
+        assert response.status == 200
 
 
 @pytest.mark.parametrize(

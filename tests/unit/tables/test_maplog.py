@@ -110,6 +110,25 @@ def test_a_reader_at_any_version_comes_to_the_present_or_begins_anew(
         assert kept.log.since(_OTHER, 0, 1) is None
 
 
+def test_a_version_that_was_told_but_not_written_means_the_same_map_after_a_crash() -> None:
+    kept = _Map()
+    for link, slot in ((("l", 2), 1), (("m", 7), 2)):
+        outlet = kept.outbox.outlet(*link, 0)
+        assert outlet is not None
+        kept.map.bind(0, outlet, slot)
+    kept.settle()
+    written = kept.map.version, kept.map.addresses
+    told = {kept.map.version: kept.bindings()}
+    for link in (("l", 2), ("m", 7)):
+        kept.voids.add(*link)
+        kept.outbox.close(*link)
+        kept.map.prune(kept.voids)  # somebody looked
+        assert kept.map.version not in told
+        told[kept.map.version] = kept.bindings()
+        kept.map = LinkMap(kept.rows, kept.outbox, MapLog(), _GROUP, *written)
+        assert told[kept.map.version] == kept.bindings()
+
+
 def test_what_is_kept_is_bounded_over_all_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAP_LOG_PAIRS", 10)
     kept = _Map()
