@@ -11,6 +11,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import compress
 from typing import Final
 
 import numpy as np
@@ -232,10 +233,11 @@ class Members:
                 names[at] = name
             self._pages[page] = _SEPARATOR + b"".join(name + _SEPARATOR for name in names)
         hashes, ordinals = array("q"), array("I")
-        for page in self._pages:
-            for ordinal, name in self._names(page):
-                hashes.append(_hash(name))
-                ordinals.append(ordinal)
+        for page, value in self._pages.items():
+            names = value.split(_SEPARATOR)[1:-1]
+            start = page * limits.PAGE_ORDINALS
+            hashes.extend(map(_hash, filter(None, names)))
+            ordinals.extend(compress(range(start, start + len(names)), names))
         self._sort(*_as_numpy(hashes, ordinals))
         self.count = len(ordinals)
         self._name_bytes = sum(map(len, self._pages.values())) - len(self._pages)
