@@ -32,7 +32,7 @@ def _told(parent: Any, path: str, name: str) -> Iterator[str]:
     inside = typer.Context(command, parent=context, info_name=path)
     depth = "#" * path.count(" ")
     usage = " ".join([path, *command.collect_usage_pieces(inside)])
-    yield f"#{depth} {path}\n\n```text\n{usage}\n```\n\n{_help(command)}\n"
+    yield f"#{depth} {path}\n\n```none\n{usage}\n```\n\n{_help(command)}\n"
     if rows := [row for parameter in command.params if (row := _parameter(inside, parameter))]:
         yield table(("argument", "meaning", "default"), *rows) + "\n"
     for below in command.list_commands(inside) if hasattr(command, "list_commands") else ():
