@@ -171,6 +171,54 @@ class WorkerState(msgspec.Struct):
         return max(self.lanes, key=lambda lane: (lane.rank, lane.for_s or 0.0), default=None)
 
 
+class StoredUpTo(msgspec.Struct, frozen=True):
+    """How far a partition of history is stored.
+
+    Attributes:
+        partition: which.
+        offset: the first that is not stored yet.
+        at: append time of the last stored record.
+    """
+
+    partition: int
+    offset: int
+    at: int
+
+
+class HealthAnswer(msgspec.Struct, frozen=True):
+    """What a worker does, and how far history is stored.
+
+    Attributes:
+        status: the worst of its lanes'.
+        for_s: since when.
+        next: what to do about it.
+        role: its role.
+        joined: its group has given it partitions at least once.
+        lanes: those it has now.
+        counts: what its lanes did since it started, and how things stand.
+        stored: how far history is stored, as it knows.
+    """
+
+    status: str
+    for_s: float | None
+    next: str
+    role: str
+    joined: bool
+    lanes: Sequence[LaneState]
+    counts: Mapping[str, int]
+    stored: list[StoredUpTo]
+
+
+class ReadyAnswer(msgspec.Struct, frozen=True):
+    """Whether every lane that was assigned to the worker is open.
+
+    Attributes:
+        ready: it is so.
+    """
+
+    ready: bool
+
+
 class HealthView:
     """Tells what `state` tells, and how far history is stored."""
 
@@ -185,16 +233,16 @@ class HealthView:
         watermarks = self._directory.watermarks().values()
         worst = state.worst
         status = "waiting" if worst is None else worst.status
-        body = {
-            "status": status,
-            "for_s": None if worst is None else worst.for_s,
-            "next": STATUSES[base(status)],
-            "role": state.role,
-            "joined": state.joined,
-            "lanes": state.lanes,
-            "counts": state.counts,
-            "stored": [{"partition": one.partition, "offset": one.offset, "at": one.at} for one in watermarks],
-        }
+        body = HealthAnswer(
+            status=status,
+            for_s=None if worst is None else worst.for_s,
+            next=STATUSES[base(status)],
+            role=state.role,
+            joined=state.joined,
+            lanes=state.lanes,
+            counts=state.counts,
+            stored=[StoredUpTo(one.partition, one.offset, one.at) for one in watermarks],
+        )
         return web.Response(body=encode(body), content_type="application/json")
 
     async def ready(self, request: web.Request) -> web.Response:
@@ -203,4 +251,4 @@ class HealthView:
         state = self._state()
         ready = state.joined and all(lane.state == _OPEN for lane in state.lanes)
         status = web.HTTPOk.status_code if ready else web.HTTPServiceUnavailable.status_code
-        return web.Response(body=encode({"ready": ready}), status=status, content_type="application/json")
+        return web.Response(body=encode(ReadyAnswer(ready)), status=status, content_type="application/json")

@@ -122,7 +122,8 @@ def _operation(view: View) -> dict[str, Any]:
         found["description"] = f"{view.more} Roles: {roles}.".strip()
         found["security"] = [{"token": []}]
     found["parameters"] = names + [_parameter(param) for param in view.params]
-    found["responses"] = {"200": _answer(view)} | _problems(view)
+    answers = {"200": _answer(view)} | ({str(view.also): _answer(view)} if view.also else {})
+    found["responses"] = answers | _problems(view)
     return found
 
 
@@ -136,10 +137,10 @@ def _parameter(param: Param) -> dict[str, Any]:
 
 
 def _answer(view: View) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "object"}
+    schema: dict[str, Any] = {"type": "object" if view.media == "application/json" else "string"}
     if view.answer is not None:
         schema = {"$ref": _REF.format(name=view.answer.__name__)}
-    return {"description": view.says, "content": {"application/json": {"schema": schema}}}
+    return {"description": view.says, "content": {view.media: {"schema": schema}}}
 
 
 def _problems(view: View) -> dict[str, Any]:

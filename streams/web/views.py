@@ -15,6 +15,7 @@ import msgspec
 from streams.web import answers
 from streams.web.asks import Ask
 from streams.web.call import AFTER, BEFORE, CURSOR, LIMIT, MESSAGES, Call, Number, Param
+from streams.web.health import HealthAnswer, ReadyAnswer
 from streams.web.of_groups import (
     GroupAsk,
     LinkMapAsk,
@@ -52,6 +53,8 @@ class View:
         codes: further problems that it may answer.
         ask: the question to the owner that knows the answer; None for a view with a handler of its own.
         method: the HTTP method.
+        media: what its answer is.
+        also: another status than 200 that an answer may have.
     """
 
     name: str
@@ -65,6 +68,8 @@ class View:
     codes: tuple[Code, ...] = ()
     ask: Callable[[Call], Ask] | None = None
     method: Literal["GET", "POST"] = "GET"
+    media: str = "application/json"
+    also: int | None = None
 
     @property
     def public(self) -> bool:
@@ -184,9 +189,16 @@ _VIEWS: Final = (
     ),
     View("ask", "/internal/v1/ask", _WORKERS, "What the owner of a partition knows.", method="POST"),
     View("openapi", "/openapi.json", None, "This document."),
-    View("health", "/health", None, "What this worker does: 200 for as long as it can be asked."),
-    View("ready", "/ready", None, "200 when every lane that was assigned to this worker is open, else 503."),
-    View("metrics", "/metrics", None, "What this worker counted, for Prometheus."),
+    View("health", "/health", None, "What this worker does: 200 for as long as it can be asked.", answer=HealthAnswer),
+    View(
+        "ready",
+        "/ready",
+        None,
+        "200 when every lane that was assigned to this worker is open, else 503.",
+        answer=ReadyAnswer,
+        also=503,
+    ),
+    View("metrics", "/metrics", None, "What this worker counted, for Prometheus.", media="text/plain"),
 )
 
 #: Every view, by name.
