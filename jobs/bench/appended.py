@@ -12,6 +12,8 @@ import numpy.typing as npt
 from jobs.bench.lab import Record, Trial
 from topics import catalog
 
+#: How a message begins in a record of `deliveries`; no body of the benchmarks can hold it.
+ENTRY: Final = b'{"t":"m"'
 #: Milliseconds, one for each delivery.
 Latencies = npt.NDArray[np.float64]
 
@@ -29,7 +31,6 @@ class _Lot(msgspec.Struct):
 
 
 _SENT: Final = msgspec.json.Decoder(_Sent)
-_MESSAGE_HEAD: Final = b'{"t":"m"'
 _LOT: Final = msgspec.json.Decoder(_Lot)
 _ENTRY: Final = msgspec.json.Decoder(_Entry)
 
@@ -51,7 +52,7 @@ async def messages_at(trial: Trial, wanted: Callable[[bytes], bool] = lambda _: 
 def ids_of_lot(record: Record) -> Iterable[str]:
     """The client ids of the messages in a record of `deliveries`."""
     for entry in _LOT.decode(record.value or b"").entries:
-        if bytes(entry).startswith(_MESSAGE_HEAD):
+        if bytes(entry).startswith(ENTRY):
             yield _ENTRY.decode(entry).client_id
 
 

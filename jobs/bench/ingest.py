@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from jobs.bench.appended import ENTRY
 from jobs.bench.figures import Baseline, Figure, Result, at_least
 from jobs.bench.lab import Lab, Record, Trial, Worker
 from jobs.bench.programs import BASELINES, Program, answer_of, quix_python, running
@@ -27,7 +28,6 @@ from topics.catalog import Topic
 
 LINKS: Final = 10
 BODY_BYTES: Final = 200
-_ENTRY: Final = b'"t":"m"'
 _POLL_S: Final = 0.25
 _WITHIN_S: Final = 240.0
 _CAPTURED: Final = 5  # transactions of a partition: 7 MB each
@@ -239,7 +239,7 @@ async def _window(trial: Trial, count: int, since: dict[str, dict[int, int]], ca
         async for record in trial.read(topic, since=since[topic.name]):
             window.output(record)
             if topic is catalog.DELIVERIES:
-                window.entries += (record.value or b"").count(_ENTRY)
+                window.entries += (record.value or b"").count(ENTRY)
             if capture is not None:
                 capture.output(topic, record)
     if window.messages != count or window.entries != count * LINKS:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from jobs.bench.appended import ENTRY
 from jobs.bench.figures import Figure, Result, at_most
 from jobs.bench.ingest import LINKS, crowd_of, settle
 from jobs.bench.lab import Lab
 from jobs.bench.load import paced
 from jobs.bench.world import Sends
+from jobs.problem import Problem
 from topics import catalog
 
 BODY_BYTES: Final = 300
@@ -34,8 +36,11 @@ async def overhead(lab: Lab) -> float:
         since = await trial.ends(catalog.DELIVERIES)
         sent = await paced(trial, _RATE, 2 if lab.quick else 10, Sends(crowd, BODY_BYTES).take)
         await trial.consumed(worker, catalog.MESSAGES)
-        delivered = 0
+        delivered, entries = 0, 0
         async for record in trial.read(catalog.DELIVERIES, since=since):
             delivered += len(record.key or b"") + len(record.value or b"")
-        lab.tell(f"  {delivered / sent.count / LINKS:,.0f} B a delivery")
-        return delivered / (sent.count * BODY_BYTES * LINKS)
+            entries += (record.value or b"").count(ENTRY)
+        if entries != sent.count * LINKS:
+            raise Problem(f"Of {sent.count} messages there are {entries} entries on {LINKS} links.")
+        lab.tell(f"  {delivered / entries:,.0f} B a delivery")
+        return delivered / (entries * BODY_BYTES)

@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from jobs.bench.appended import ids_of_lot
+from jobs.bench.appended import ENTRY, ids_of_lot
 from jobs.bench.figures import Baseline, Figure, Plot, Result, Series, at_most, exactly
 from jobs.bench.ingest import BODY_BYTES, LINKS, crowd_of, messages_per_s, settle
 from jobs.bench.lab import Lab, Trial
@@ -33,7 +33,6 @@ _DIRECT_GROUPS: Final = 200
 _DIRECT_PER_S: Final = 100.0
 _DIRECT: Final = "d"
 _DIRECT_LINKS: Final = 2  # a link for each of the two
-_ENTRY: Final = b'{"t":"m"'
 _ACCEPTED: Final = b'{"t":"accepted"'
 _REFUSED: Final = b'{"t":"refused"'
 _SECOND_MS: Final = 1000
@@ -175,7 +174,7 @@ async def _count(trial: Trial, since: dict[int, int]) -> Load:
     delivered, accepted = 0, 0
     async for record in trial.read(catalog.DELIVERIES, since=since):
         value = record.value or b""
-        delivered += value.count(_ENTRY)
+        delivered += value.count(ENTRY)
         accepted += value.count(_ACCEPTED)
         found.refused += value.count(_REFUSED)
         if record.partition < _DIRECT_LINKS:
