@@ -126,6 +126,13 @@ class Inputs:
         return any(one.queue for one in inputs) and not any(one.blocks for one in inputs)
 
     @property
+    def plenty(self) -> bool:
+        """Whether half a batch waits."""
+        inputs = self._inputs.values()
+        records, size = sum([len(one.queue) for one in inputs]), sum([one.size for one in inputs])
+        return records >= limits.BATCH_RECORDS // 2 or size >= limits.BATCH_BYTES // 2
+
+    @property
     def idle(self) -> bool:
         """Whether every topic is at its end with nothing buffered."""
         return not any(one.queue or one.blocks for one in self._inputs.values())

@@ -412,7 +412,11 @@ class Lane:
     # -- serving -----------------------------------------------------------------------------------------------------
 
     async def _serve(self) -> None:
-        """Apply the next batch while the last one commits; one commit at a time, in order."""
+        """Apply the next batch while the last one commits; one commit at a time, in order.
+
+        A small batch is not begun while the last one commits: applied early, it would only wait, and what comes
+        meanwhile would wait for the one after it.
+        """
         memory = self._memory
         if memory is None:
             raise RuntimeError("serving needs memory")
@@ -449,7 +453,8 @@ class Lane:
             self._news.clear()
             due_in_s = self._due_in_s(memory)
             early_s = self._early_s(memory) if memory.inputs.ready else 0.0
-            if memory.inputs.ready and early_s <= 0 and (memory.ticked or due_in_s != 0):
+            gathers = early_s > 0 or (commit is not None and not memory.inputs.plenty)
+            if memory.inputs.ready and not gathers and (memory.ticked or due_in_s != 0):
                 memory.ticked = False
                 memory.began_s = self._edges.monotonic()
                 batch = memory.inputs.take()

@@ -185,3 +185,16 @@ def test_the_backlog_is_that_of_the_topic_furthest_behind() -> None:
     merge.offer("a", lot(*(Raw(offset, offset) for offset in range(9)), end=9))
     merge.offer("b", lot(Raw(0, 0), Raw(1, 50), end=2))
     assert merge.backlog == (50, 2)
+
+
+def test_half_a_batch_is_plenty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "BATCH_RECORDS", 4)
+    monkeypatch.setattr(limits, "BATCH_BYTES", 200)
+    merge = inputs("a", "b")
+    merge.offer("a", lot(Raw(0, 0)))
+    assert not merge.plenty
+    merge.offer("b", lot(Raw(0, 0)))
+    assert merge.plenty
+    few = inputs("a")
+    few.offer("a", lot(Raw(0, 0, value=b"x" * 100)))
+    assert few.plenty

@@ -27,6 +27,7 @@ from tables import keys
 from tables.batch import NO_BACKLOG, Backlog, Outputs, Record
 from tables.rows import Rows
 from tables.versions import NewerStateError, StateVersion
+from topics import limits
 from topics.catalog import Count, Topic
 
 IN = Topic("in", Count.PARTITIONS, "any", 1, ("tests",), ("tests",))
@@ -312,7 +313,8 @@ async def test_a_record_the_core_raises_on_is_set_aside_and_hurts_no_other() -> 
     assert world.offset == 4
 
 
-async def test_a_core_made_anew_sees_rows_whose_commit_is_under_way() -> None:
+async def test_a_core_made_anew_sees_rows_whose_commit_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "BATCH_RECORDS", 4)
     world = World()
     async with serving(world) as lane:
         world.gate.clear()
@@ -452,7 +454,24 @@ async def test_a_tick_comes_when_it_is_due_by_the_partitions_clock() -> None:
     assert world.out == [b"due 5000", b"tick 5000"]
 
 
-async def test_the_next_batch_is_applied_while_the_last_commits_and_no_further() -> None:
+async def test_a_large_batch_is_applied_while_the_last_commits_and_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "BATCH_RECORDS", 4)
+    world = World()
+    async with serving(world) as lane:
+        world.gate.clear()
+        feed(world, lane, b"0", b"1")
+        await until(lambda: lane._memory and lane._memory.pending)
+        for n in range(2, 8, 2):
+            feed(world, lane, b"%d" % n, b"%d" % (n + 1))
+            await asyncio.sleep(0.01)
+        assert lane._memory is not None
+        assert [len(one.records) for one in lane._memory.pending] == [2, 2]
+        world.gate.set()
+        await until(lambda: world.offset == 8)
+    assert world.out == [b"%d" % n for n in range(8)]
+
+
+async def test_a_small_batch_gathers_while_the_last_commits() -> None:
     world = World()
     async with serving(world) as lane:
         world.gate.clear()
@@ -460,9 +479,10 @@ async def test_the_next_batch_is_applied_while_the_last_commits_and_no_further()
             feed(world, lane, b"%d" % n)
             await asyncio.sleep(0.01)
         assert lane._memory is not None
-        assert [len(one.records) for one in lane._memory.pending] == [1, 1]
+        assert [len(one.records) for one in lane._memory.pending] == [1]
         world.gate.set()
         await until(lambda: world.offset == 4)
+    assert len(world.sent) == 2
     assert world.out == [b"0", b"1", b"2", b"3"]
 
 
