@@ -30,6 +30,7 @@ def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
 
 @pytest.fixture
 async def kit(own_broker: Services, tmp_path: Path) -> AsyncIterator[Kit]:
+    await asyncio.to_thread(own_broker.start, "kafka")  # a test that failed may have left it stopped
     played = await asyncio.to_thread(played_on, own_broker.settings)
     kit = Kit(played, tmp_path, PATIENCE_S, bouncing(own_broker))
     async with kit.opened():
