@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
 
 from tables import keys
 from tables.maplog import MapLog
@@ -29,10 +30,6 @@ class Change:
 
     def __init__(self) -> None:
         self._began: dict[bytes, bool] = {}
-
-    def __len__(self) -> int:
-        """How many pairs are in it."""
-        return len(self._began)
 
     @property
     def bound(self) -> list[tuple[int, int]]:
@@ -181,14 +178,14 @@ class LinkMap:
             self._count -= self._held.pop(outlet).count()
             self._changes.pop(outlet, None)
             self._changed.pop(outlet, None)
-        self._raise(len(dead), dict.fromkeys(dead))
+        self._raise(len(dead), dict.fromkeys(dead), len(dead))
         self._relink()
 
     def take_changes(self) -> dict[Outlet, Change]:
         """What changed by link since the last call; the version rises if anything did."""
         changes, self._changes = self._changes, {}
         if changes:
-            self._raise(1, changes)
+            self._raise(1, changes, sum(map(len, map(_pairs_of, changes.values()))))
             self._relink()
         return changes
 
@@ -203,9 +200,9 @@ class LinkMap:
                 del self._held[outlet]
         self._changed.clear()
 
-    def _raise(self, by: int, changes: Mapping[Outlet, Change | None]) -> None:
+    def _raise(self, by: int, changes: Mapping[Outlet, Change | None], pairs: int) -> None:
         before, self.version = self.version, self.version + by
-        self._log.note(self._group, before, self.version, changes)
+        self._log.note(self._group, before, self.version, changes, len(changes) + pairs)
 
     def _note(self, outlet: Outlet, pair: bytes, *, began: bool) -> None:
         self._changed[outlet] = None
@@ -228,6 +225,7 @@ class LinkMap:
 
 
 _PAIR = struct.Struct(">II")
+_pairs_of = attrgetter("_began")  # of a change: counted without a call of Python's for each link
 # What things take in memory beside the pairs, measured.
 _BYTES_PER_LINK = 480
 _BYTES_PER_PAGE = 100

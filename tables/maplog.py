@@ -43,9 +43,8 @@ class MapLog:
         self._of: dict[bytes, deque[Step]] = {}
         self._weight = 0
 
-    def note(self, group: bytes, before: int, after: int, changes: Mapping[Outlet, Change | None]) -> None:
-        """The version of a group's Link map rose."""
-        weight = len(changes) + sum([len(change) for change in changes.values() if change is not None])
+    def note(self, group: bytes, before: int, after: int, changes: Mapping[Outlet, Change | None], weight: int) -> None:
+        """The version of a group's Link map rose; `weight` is how many links and pairs the changes have."""
         step = Step(group, before, after, changes, weight)
         steps = self._of.setdefault(group, deque())
         if steps and steps[-1].after != before:  # the group was out of memory when a link died: a hole
