@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from streams.web.problems import Code, ProblemError, of_http_error
+from streams.web.requests import route_of
 from streams.web.tokens import Claims, Role, Tokens
 from topics import limits
 
@@ -109,5 +110,5 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     except TimeoutError:
         return ProblemError("too_slow").response()
     except Exception:
-        log.exception("view %s failed", request.path)
+        log.exception("view %s failed", route_of(request))
         return ProblemError("failed").response()

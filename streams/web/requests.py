@@ -44,7 +44,7 @@ class Requests:
         async def watch(request: web.Request, handler: Handler) -> web.StreamResponse:
             began = time.perf_counter()
             response = await handler(request)
-            self._note(_route(request), response.status, time.perf_counter() - began)
+            self._note(route_of(request), response.status, time.perf_counter() - began)
             return response
 
         return watch
@@ -57,6 +57,7 @@ class Requests:
         log.log(level, "a view answered", extra=told)
 
 
-def _route(request: web.Request) -> str:
+def route_of(request: web.Request) -> str:
+    """The pattern of the path that was asked, with no name in it."""
     resource = request.match_info.route.resource
     return _UNKNOWN if resource is None else resource.canonical
