@@ -170,8 +170,8 @@ class Owner:
     def __init__(self, head: int) -> None:
         self.head = head
 
-    async def recent(self, partition: int, channel: ChannelId, window: Window, asker: Claims) -> Recent:
-        del partition, channel, window, asker
+    async def recent(self, channel: ChannelId, window: Window, asker: Claims) -> Recent:
+        del channel, window, asker
         return Recent(self.head, {})
 
 
