@@ -67,6 +67,7 @@ class Kafka(Service):
     """The broker."""
 
     name = "kafka"
+    start_timeout_s = 120  # after a crash it reads what it wrote last, partition by partition
 
     @property
     def port_settings(self) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ async def test_workers_of_the_release_before_are_replaced_one_by_one_and_may_com
         await take_turns(stage, scene, THIS, "groups")
         silence_s = scene.heard.longest_silence_s()
 
-        await take_turns(stage, scene, BEFORE, "groups-2", "users")
+        await asyncio.gather(*(take_turns(stage, scene, BEFORE, name) for name in ("groups-2", "users")))
         assert stage.serving("groups"), "and so are they on the way back"
         assert stage.serving("groups-2")
     tell(f"rolling upgrade from 0.1.0: longest silence of a partition {silence_s:.1f} s")
