@@ -13,6 +13,7 @@ from typing import Annotated, Final
 
 import msgspec
 import typer
+from aiokafka.errors import KafkaError
 from rich.console import Console
 
 from jobs import topics
@@ -105,8 +106,11 @@ def _judged(
 
 
 async def _judge(kit: Kit, command: Sequence[str], chosen: Sequence[Case], at_once: int, told: Told) -> list[Verdict]:
-    async with kit.opened():
-        return await kit.judge(command, chosen, at_once, told)
+    try:
+        async with kit.opened():
+            return await kit.judge(command, chosen, at_once, told)
+    except KafkaError as error:
+        raise Problem(f"The kit itself could not go on with its broker: {error}\nThe gateway is not judged.") from error
 
 
 def played_on(settings: Settings) -> Played:

@@ -89,11 +89,20 @@ class Scene:
     # What the pipeline does.
 
     async def registers(self, *others: dict[str, Any], within_s: float | None = None) -> Written:
-        """Wait for the link to register, and answer; among `others`, that stand in the same record."""
+        """Wait for the link to register, and answer; among `others`, that stand in the same record.
+
+        The link lives when it beats. If it registers once more instead, the answer came too late for it.
+        """
         record = await self.writes("links", "register", "a registration of the link", within_s=within_s or START_S)
-        self.accept(record)
-        await self.confirm(record, *others)
-        return record
+        while True:
+            self.accept(record)
+            await self.confirm(record, *others)
+            found = await self._next(lambda one: one.kind in {"beat", "register"}, START_S)
+            if found is None:
+                raise Wrong(f"`beat` of epoch {self.epoch} after the registration", self._written("links"))
+            if found.kind == "beat":
+                return record
+            record = found
 
     def accept(self, register: Written) -> None:
         """The link has this registration from here on."""
