@@ -11,6 +11,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -208,6 +209,13 @@ def test_the_image_installs_by_hash() -> None:
     pinned = re.findall(r"^([\w-]+(?:\[\w+\])?==\S+)", lock, re.MULTILINE)
     assert pinned
     assert [package for package in pinned if package not in whole] == []
+
+
+def test_the_image_installs_all_that_we_depend_on() -> None:
+    project = tomllib.loads((DOCKERFILE.parent / "pyproject.toml").read_text())["project"]
+    names = {re.split(r"[\[=<>~! ]", dependency)[0] for dependency in project["dependencies"]}
+    lock = (DOCKERFILE.parent / "requirements.image.lock").read_text()
+    assert names <= set(re.findall(r"^([\w-]+)", lock, re.MULTILINE))
 
 
 @pytest.mark.parametrize("ready", [True, False])
