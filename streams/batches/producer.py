@@ -38,7 +38,7 @@ FENCED: Final = (ProducerFenced, InvalidProducerEpoch)
 
 _BROKER_TRANSACTION_MS: Final = 10_000
 _BATCH_BYTES: Final = 768 * 1024
-_HERE_BYTES: Final = 512 * 1024  # up to this packing takes about 1 ms; a busy loop and a thread take turns for longer
+_HERE_BYTES: Final = 1 << 20  # up to this packing takes some 3 ms; a busy loop and a thread take turns for longer
 _WAVE_BYTES: Final = 16 << 20  # sent and awaited before more, so that one request stays far below the broker's bound
 _AWAY_S: Final = 0.25
 _ABORT_S: Final = 1.0

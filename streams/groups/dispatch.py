@@ -18,7 +18,8 @@ def send(desk: Desk, send: Send) -> None:
     channel = group.channel
     taken = channel.known(send, desk.now_ms) if send.channel == channel.name else None
     if taken is None:
-        if (code := _refusal(desk, group, send) or channel.refusal(send, desk.now_ms)) is not None:
+        code = _refusal(group, send) or _shed(desk, group, send) or channel.refusal(send, desk.now_ms)
+        if code is not None:
             refused = Refused(
                 code,
                 app=send.app,
@@ -47,7 +48,7 @@ def signal(desk: Desk, signal: Signal) -> None:
         desk.counts["signals_shed"] += 1
         return
     group = desk.groups.touch(signal.app, signal.group)
-    if _refusal(desk, group, signal) is not None:
+    if _refusal(group, signal) is not None:
         return
     desk.settle(group)
     entry = encode(
@@ -109,7 +110,11 @@ def _deliver(desk: Desk, group: Group, send: Send, seq: int) -> None:
     desk.quiet.heard(group.key, desk.now_ms)
 
 
-def _refusal(desk: Desk, group: Group, message: Send | Signal) -> Code | None:
+def _shed(desk: Desk, group: Group, send: Send) -> Code | None:
+    return "overloaded" if desk.overload.sheds_sends and group.kind != "direct" and send.reply is not None else None
+
+
+def _refusal(group: Group, message: Send | Signal) -> Code | None:
     if not group.alive:
         return "unknown_group"
     if message.channel != group.channel.name:
@@ -118,8 +123,6 @@ def _refusal(desk: Desk, group: Group, message: Send | Signal) -> Code | None:
         return "not_a_member"
     if len(bytes(message.body)) > limits.BODY_BYTES:
         return "message_too_large"
-    if desk.overload.sheds_sends and group.kind != "direct":
-        return "overloaded"
     return None
 
 

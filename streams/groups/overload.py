@@ -2,7 +2,8 @@
 
 1. Signals, as soon as they would come late: they are for those online now.
 2. Sends to groups that are not direct, once the backlog is late and still grows: refused as `overloaded`, so the sender
-   knows, and may send the same again. A refusal is some times cheaper than a delivery.
+   knows, and may send the same again. A refusal is some times cheaper than a delivery. A sender who asked for no answer
+   is never refused: it would be lost without a word.
 3. Never what was accepted, never a direct message, never a relation.
 
 A backlog that shrinks, as after a worker was away, is worked off and nothing of it refused.

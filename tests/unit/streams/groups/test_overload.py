@@ -95,6 +95,11 @@ def test_direct_messages_are_never_shed() -> None:
     assert seen.entries("l", Message)
 
 
+def test_a_send_whose_sender_asked_for_no_answer_is_not_shed() -> None:
+    _, seen = crowded(send("ann", "c", groups().now_ms + 2 * _AFTER))
+    assert seen.entries("l", Message)
+
+
 def test_signals_are_dropped_and_relations_are_not() -> None:
     signal = Signal("app", "g", "ann", Raw(b"1"))
     _, seen = crowded((catalog.MESSAGES, signal), create("eve", group="new"))
