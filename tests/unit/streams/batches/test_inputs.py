@@ -191,10 +191,11 @@ def test_half_a_batch_is_plenty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "BATCH_RECORDS", 4)
     monkeypatch.setattr(limits, "BATCH_BYTES", 200)
     merge = inputs("a", "b")
-    merge.offer("a", lot(Raw(0, 0)))
-    assert not merge.plenty
-    merge.offer("b", lot(Raw(0, 0)))
-    assert merge.plenty
+    plenty = []
+    for topic in ("a", "b"):
+        merge.offer(topic, lot(Raw(0, 0)))
+        plenty.append(merge.plenty)
+    assert plenty == [False, True]
     few = inputs("a")
     few.offer("a", lot(Raw(0, 0, value=b"x" * 100)))
     assert few.plenty
