@@ -184,20 +184,24 @@ class Gateway(Handler):
         """Every second, tell the pages how much there is to do here; nothing when nothing changed."""
         told: dict[int, bytes] = {}
         while True:
-            state = self.link.state
-            pulse = {
-                "t": "pulse",
-                "sessions": len(self._connections),
-                "lots": state.lots if state else 0,
-                "resyncs": self._resyncs,
-                "written": self._written,
-            }
-            frame = _json(pulse)
+            frame = self._pulse()
             for slot, connection in self._connections.items():
                 if told.get(slot) != frame:
                     connection.push(frame)
             told = dict.fromkeys(self._connections, frame)
             await asyncio.sleep(_PULSE_S)
+
+    def _pulse(self) -> bytes:
+        """What there was to do here so far."""
+        state = self.link.state
+        pulse = {
+            "t": "pulse",
+            "sessions": len(self._connections),
+            "lots": state.lots if state else 0,
+            "resyncs": self._resyncs,
+            "written": self._written,
+        }
+        return _json(pulse)
 
     def _watched(self) -> set[str]:
         """The groups that somebody here looks at, and may."""
@@ -274,6 +278,7 @@ class Gateway(Handler):
             "body_bytes": BODY_BYTES,
         }
         connection.push(_json(welcome))
+        connection.push(self._pulse())
         with contextlib.suppress(NotRegisteredError):  # the socket is being closed as void
             await self.link.up(connection.session)
             async for message in socket:

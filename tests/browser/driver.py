@@ -18,6 +18,8 @@ PHONE: Final = (390, 844)
 
 _PATIENCE_MS: Final = 90_000  # a busy machine starts pages slowly
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
+expect.set_options(timeout=_PATIENCE_MS // 3)
+
 _FLAGS: Final = (
     "--headless",
     "--no-sandbox",

@@ -356,9 +356,17 @@ async def test_a_direct_chat_is_one_whoever_begins_it(hub: Hub, pair: tuple[Tab,
 
 async def test_one_sees_who_is_typing(pair: tuple[Tab, Tab]) -> None:
     ann, bob = pair
-    await ann.page.get_by_label("Message", exact=True).fill("wait, I am")
+    field = ann.page.get_by_label("Message", exact=True)
+
+    async def goes_on_typing() -> None:
+        while True:
+            await field.press_sequentially("hm ")
+
+    typing = asyncio.create_task(goes_on_typing())
     await expect(bob.page.locator("#typing")).to_have_text("ann is typing…")
-    await ann.page.keyboard.press("Enter")
+    typing.cancel()
+    await asyncio.wait([typing])
+    await ann.say("wait, I am")
     await bob.sees(1, "wait, I am", "ann")
     await expect(bob.page.locator("#typing")).to_have_text("")
 
