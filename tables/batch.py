@@ -52,6 +52,10 @@ class Outputs:
     counts: Counter[str] = field(default_factory=Counter)
     gauges: dict[str, int] = field(default_factory=dict)
 
+    def size(self) -> int:
+        """Bytes of all that it writes to topics, without keys and rows."""
+        return sum([len(value) for records in self.records.values() for _, value in records])
+
     def send(self, topic: str, partition: int, key: bytes | None, value: bytes) -> None:
         """Write one record with this batch."""
         self.records.setdefault((topic, partition), []).append((key, value))

@@ -33,6 +33,7 @@ LINK_GAP_MS: Final = 2_000  # silence counts at most this much between two recor
 # A batch: whichever is reached first ends it.
 BATCH_RECORDS: Final = 2_000  # records in a batch
 BATCH_BYTES: Final = 4 << 20  # and their bytes
+BATCH_OUTPUT_BYTES: Final = 16 << 20  # about what a batch may write: it takes so few records as fit
 BATCH_GAP_MS: Final = 20  # batches of a partition begin no closer: a transaction costs as much for 1 record as for 100
 
 # What a partition may have waiting in memory before its fetch is paused.

@@ -125,12 +125,11 @@ class Inputs:
         inputs = self._inputs.values()
         return any(one.queue for one in inputs) and not any(one.blocks for one in inputs)
 
-    @property
-    def plenty(self) -> bool:
-        """Whether half a batch waits."""
+    def plenty(self, batch_records: int) -> bool:
+        """Whether half a batch of so many records waits."""
         inputs = self._inputs.values()
         records, size = sum([len(one.queue) for one in inputs]), sum([one.size for one in inputs])
-        return records >= limits.BATCH_RECORDS // 2 or size >= limits.BATCH_BYTES // 2
+        return records >= max(1, batch_records // 2) or size >= limits.BATCH_BYTES // 2
 
     @property
     def idle(self) -> bool:

@@ -45,6 +45,7 @@ from streams.batches.inputs import Batch, Fetched, Inputs
 from streams.batches.kind import Edges, LaneKind
 from streams.batches.producer import FENCED, Producer
 from streams.batches.rejects import RejectShare
+from streams.batches.size import BatchSize
 from streams.batches.store import LocalStore, MemoryStore, State, StoreError
 from tables.batch import Core, Outputs, Record
 from tables.rows import LOCAL, Changes, Rows
@@ -113,6 +114,7 @@ class Lane:
         self._generation = -1
         self._failures = 0
         self._rejects = RejectShare()
+        self._size = BatchSize()
 
     def __repr__(self) -> str:
         return f"{self.kind.name}/{self.partition}"
@@ -244,6 +246,8 @@ class Lane:
                 await self._fenced(error)
                 return
             except Exception as error:  # noqa: BLE001 - whatever it is, nothing is lost by beginning anew
+                if isinstance(error, TimeoutError):
+                    self._size.took_too_long()
                 self._begins_anew(error)
             finally:
                 await self._forget()
@@ -453,11 +457,11 @@ class Lane:
             self._news.clear()
             due_in_s = self._due_in_s(memory)
             early_s = self._early_s(memory) if memory.inputs.ready else 0.0
-            gathers = early_s > 0 or (commit is not None and not memory.inputs.plenty)
+            gathers = early_s > 0 or (commit is not None and not memory.inputs.plenty(self._size.records))
             if memory.inputs.ready and not gathers and (memory.ticked or due_in_s != 0):
                 memory.ticked = False
                 memory.began_s = self._edges.monotonic()
-                batch = memory.inputs.take()
+                batch = memory.inputs.take(self._size.records)
                 self._make_room(memory)
                 return batch
             if due_in_s == 0:
@@ -515,6 +519,8 @@ class Lane:
                 self._rejects.check(len(records), poisoned)
                 await asyncio.sleep(0)
         self._rejects.check(len(records), outputs.rejected)
+        if records:
+            self._size.wrote(len(records), outputs.size())
         settled = asyncio.get_running_loop().create_future()
         applied = Applied(records, batch.offsets, outputs, memory.rows.take(), now_ms, settled)
         self.counters.steps["apply"].add(perf_counter() - began)
@@ -564,6 +570,7 @@ class Lane:
         memory.pending.remove(applied)
         applied.settled.set_result(True)
         self._failures = 0
+        self._size.committed()
         self.counters.progressed_at = self._edges.monotonic()
         self._count(applied)
 

@@ -188,14 +188,13 @@ def test_the_backlog_is_that_of_the_topic_furthest_behind() -> None:
 
 
 def test_half_a_batch_is_plenty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "BATCH_RECORDS", 4)
     monkeypatch.setattr(limits, "BATCH_BYTES", 200)
     merge = inputs("a", "b")
     plenty = []
     for topic in ("a", "b"):
         merge.offer(topic, lot(Raw(0, 0)))
-        plenty.append(merge.plenty)
+        plenty.append(merge.plenty(4))
     assert plenty == [False, True]
     few = inputs("a")
     few.offer("a", lot(Raw(0, 0, value=b"x" * 100)))
-    assert few.plenty
+    assert few.plenty(4)

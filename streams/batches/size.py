@@ -1,0 +1,36 @@
+"""How many records the next batch takes, so that what follows from it fits one short transaction.
+
+A message to ten links writes 4 kB, one to a hundred links 45 kB: bounding the input alone would let a batch grow until
+its transaction takes longer than it may, be aborted, and be tried again as it was, for ever.
+"""
+
+from __future__ import annotations
+
+from topics import limits
+
+
+class BatchSize:
+    """Learns from what batches wrote. Kept over re-openings of a lane."""
+
+    def __init__(self) -> None:
+        self._ceiling = limits.BATCH_RECORDS
+        self._bytes_per_record = 0.0
+
+    @property
+    def records(self) -> int:
+        """As many as the next batch may take; at least one."""
+        fit = limits.BATCH_OUTPUT_BYTES / max(1.0, self._bytes_per_record)
+        return max(1, min(self._ceiling, int(fit)))
+
+    def wrote(self, records: int, output_bytes: int) -> None:
+        """A batch was applied; a larger share a record counts at once, a smaller one half."""
+        share = output_bytes / records
+        self._bytes_per_record = max(share, (self._bytes_per_record + share) / 2)
+
+    def committed(self) -> None:
+        """A batch was committed in time."""
+        self._ceiling = min(limits.BATCH_RECORDS, self._ceiling * 2)
+
+    def took_too_long(self) -> None:
+        """A transaction did not end in time: whatever the reason, the next is half as large."""
+        self._ceiling = max(1, self.records // 2)

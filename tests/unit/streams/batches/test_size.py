@@ -1,0 +1,42 @@
+"""A batch takes as many records as what follows from them fits a transaction."""
+
+from __future__ import annotations
+
+from streams.batches.size import BatchSize
+from topics import limits
+
+_MOST = limits.BATCH_RECORDS
+
+
+def test_what_writes_little_is_bounded_by_its_records() -> None:
+    size = BatchSize()
+    assert size.records == _MOST
+    size.wrote(_MOST, 4_000 * _MOST)
+    assert size.records == _MOST
+
+
+def test_what_writes_much_is_bounded_by_what_it_writes() -> None:
+    size = BatchSize()
+    size.wrote(2_000, 2_000 * 45_000)
+    assert size.records == limits.BATCH_OUTPUT_BYTES // 45_000
+
+
+def test_a_record_larger_than_all_bounds_is_taken_alone_and_soon_forgotten() -> None:
+    size = BatchSize()
+    size.wrote(1, 10 * limits.BATCH_OUTPUT_BYTES)
+    assert size.records == 1
+    for _ in range(20):
+        size.wrote(size.records, size.records * 4_000)
+    assert size.records == _MOST
+
+
+def test_after_a_transaction_that_took_too_long_the_next_is_half_as_large_down_to_one() -> None:
+    size = BatchSize()
+    size.took_too_long()
+    assert size.records == _MOST // 2
+    for _ in range(20):
+        size.took_too_long()
+    assert size.records == 1
+    for _ in range(20):
+        size.committed()
+    assert size.records == _MOST
