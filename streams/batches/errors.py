@@ -20,6 +20,10 @@ class FencedError(Exception):
     """Another producer took the partition over, and no rebalance said so."""
 
 
+class ConsumerGoneError(Exception):
+    """The consumer's thread ended under a lane that still serves."""
+
+
 class LaneDiedError(Exception):
     """A lane's task ended and nobody had asked it to."""
 
@@ -51,6 +55,6 @@ def where_raised(error: BaseException, frames: int = 4) -> str:
 
 #: What no retry mends: the worker stops.
 FATAL: Final = (
-    *(CoreBugError, RejectShareError, FencedError, LaneDiedError),
+    *(CoreBugError, RejectShareError, FencedError, LaneDiedError, ConsumerGoneError),
     *(PartitionCountError, StoreInUseError, NewerStateError),
 )

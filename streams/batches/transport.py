@@ -25,6 +25,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from streams.batches.errors import ConsumerGoneError
 from streams.batches.inputs import Fetched
 from topics import limits
 
@@ -60,6 +61,9 @@ class BatchThread(driver.AIOKafkaConsumerThread):
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run it in the consumer's thread. Not through Faust's method queue: its two workers would stall each other."""
+        if self.thread_loop.is_closed():
+            work.close()
+            raise ConsumerGoneError("the consumer's thread has ended")
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self.thread_loop))
 
     def tell(self, tp: TP, opening: int) -> None:
