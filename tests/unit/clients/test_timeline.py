@@ -43,12 +43,12 @@ def test_seqs_need_not_follow_each_other_only_prev_counts() -> None:
 
 def test_a_head_shows_that_the_last_message_was_missed() -> None:
     timeline = Timeline(last=2)
-    timeline.heard(2)
-    assert not timeline.behind
-    timeline.heard(3)
-    assert timeline.behind
+    behind = []
+    for head in (2, 3):
+        timeline.heard(head)
+        behind.append(timeline.behind)
     assert seqs(timeline.pulled([message(3)])) == [3]
-    assert not timeline.behind
+    assert [*behind, timeline.behind] == [False, True, False]
 
 
 def test_what_waits_is_bounded_and_the_rest_is_pulled() -> None:
@@ -62,7 +62,9 @@ def test_what_waits_is_bounded_and_the_rest_is_pulled() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(["arrives", "is lost", "comes twice", "is late"]), st.integers(1, 3))))
 def test_every_message_is_shown_once_and_in_order(fates: list[tuple[str, int]]) -> None:
-    timeline, channel, late = Timeline(), [], []
+    timeline = Timeline()
+    channel: list[Message] = []
+    late: list[Message] = []
     shown: list[int] = []
     for fate, gap in fates:
         prev = channel[-1].seq if channel else 0
