@@ -46,7 +46,7 @@ async def measure(lab: Lab) -> Result:
     """`rss_100k_idle_groups_mb`."""
     sizes = Sizes.of(lab)
     samples: list[float] = []
-    async with lab.trial() as trial:
+    async with lab.trial(links=_LINKS) as trial:
         worker = await trial.start_worker("groups", "groups")
         empty = await resting_mb(worker)
         idle = Crowd(sizes.groups, sizes.each, _LINKS, trial.settings.partitions)

@@ -14,6 +14,8 @@ from topics.resync import Resync
 
 def lot(desk: Desk, lot: BindingLot) -> None:
     """Bind members' sessions, unbind those that ended. A bind of who is no member, or of a dead link, is refused."""
+    if (highest := max([one.partition for one in lot.entries if isinstance(one, Bind)], default=0)) >= desk.links:
+        raise Malformed("bad_address", f"partition {highest} of {desk.links}")
     group: Group | None = None
     for entry in lot.entries:
         if group is None or group.group != entry.group or group.app != entry.app:

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tables import keys
-from tests.cores import Gateway, Partition, add, bind, create, delete, groups, remove, send
+from tests.cores import LINKS, Gateway, Partition, add, bind, create, delete, groups, remove, send
 from topics import catalog, limits
-from topics.bindings import BindingLot, Unbind
+from topics.bindings import Bind, BindingLot, Unbind
 from topics.catalog import Topic
 from topics.deliveries import Bound, Unbound
 from topics.links import Void
@@ -281,3 +281,12 @@ def test_each_gateway_holds_the_map_and_each_message_is_heard_by_exactly_the_bou
         for living in gateways.keys() - dead:
             assert gateways[living].bound == {b[2:] for b in bound if b[:2] == living}
             assert gateways[living].heard == heard[living]
+
+
+def test_a_lot_that_names_no_partition_of_deliveries_is_rejected_whole() -> None:
+    partition = groups()
+    partition.apply(create("ann", "bob"))
+    good, bad = Bind("app", "g", "ann", 0, "l", 1, 3, 10), Bind("app", "g", "bob", 1, "l2", 1, LINKS, 11)
+    seen = partition.apply((catalog.BINDINGS, BindingLot([good, bad])))
+    assert seen.rejected() == ["bad_address"]
+    assert not seen.lots("l")
