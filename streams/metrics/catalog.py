@@ -241,6 +241,13 @@ SECTIONS: Final[dict[str, tuple[Metric, ...]]] = {
             ("code",),
         ),
         Metric(
+            "linkcast_signals_shed_total",
+            "counter",
+            "Signals dropped because they would have come late.",
+            "none",
+            "a partition is behind: see the age of its oldest record; sends are refused as `overloaded` next",
+        ),
+        Metric(
             "linkcast_resyncs_total",
             "counter",
             "Times a gateway asked for all its bindings anew.",

@@ -35,6 +35,7 @@ _COUNTED: Final = {
     "messages": "linkcast_messages_total",
     "deliveries": "linkcast_delivery_entries_total",
     "signals": "linkcast_signals_total",
+    "signals_shed": "linkcast_signals_shed_total",
     "again": "linkcast_resends_total",
     "resyncs": "linkcast_resyncs_total",
     "resyncs_answered": "linkcast_resyncs_answered_total",
