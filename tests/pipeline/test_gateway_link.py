@@ -271,6 +271,8 @@ async def test_whoever_waits_for_an_answer_hears_that_the_registration_ended(pip
     await pipeline.deliver(2, {"t": "void", "link": "L1", "epoch": epoch})
     with pytest.raises(NotRegisteredError):
         await sent
+    await pipeline.register(partition=2)
+    await link.registered()  # stopped while it connects, aiokafka would leave a connection to the collector
 
 
 async def test_an_id_that_the_pipeline_would_reject_is_refused_at_once(pipeline: Pipeline, link: Link) -> None:
