@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, ParamSpec
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -23,6 +23,7 @@ from streams.batches.store import LocalStore, Origin, RocksStore, State, open_st
 from tables.rows import Changes, Index, Store
 
 log = logging.getLogger(__name__)
+P = ParamSpec("P")
 
 _CHUNK: Final = 20_000  # rows between two looks at the event loop
 _FETCH_BYTES: Final = 8 << 20
@@ -76,11 +77,18 @@ class Recovery:
             check_crcs=True,
         )
         await reader.start()
+        store: LocalStore | None = None
         try:
-            return await self._open(reader, TopicPartition(topic, partition), partitions, index)
-        finally:
-            self.progress.pop((topic, partition), None)
-            await reader.stop()
+            try:
+                store = await self._open(reader, TopicPartition(topic, partition), partitions, index)
+            finally:
+                self.progress.pop((topic, partition), None)
+                await reader.stop()
+        except BaseException:
+            if store is not None:
+                store.close()
+            raise
+        return store
 
     async def _open(
         self, reader: AIOKafkaConsumer, tp: TopicPartition, partitions: int, index: Index | None
@@ -89,7 +97,7 @@ class Recovery:
         begin = (await reader.beginning_offsets([tp]))[tp]
         end = (await reader.end_offsets([tp]))[tp]
         folder = self._folder / tp.topic / str(tp.partition)
-        store = await asyncio.to_thread(open_store, folder, origin, begin, end, self._wall_ms())
+        store = await _in_thread(open_store, folder, origin, begin, end, self._wall_ms())
         try:
             await self._read(reader, tp, store, store.state or State(origin, begin, 0, 0), end, index)
         except BaseException:
@@ -150,3 +158,18 @@ def indexed(changes: Changes, store: Store, index: Index) -> Changes:
     for key, value in changes.items():
         local.update(index(key, store.get(key), value, get))
     return {**changes, **local}
+
+
+async def _in_thread(opens: Callable[P, RocksStore], *args: P.args, **kwargs: P.kwargs) -> RocksStore:
+    """Open a store in a thread. Whoever is cancelled meanwhile waits for it and closes it.
+
+    The thread goes on, cancelled or not: a store that nobody closed would be in the way of the next opening.
+    """
+    opening = asyncio.ensure_future(asyncio.to_thread(opens, *args, **kwargs))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        await asyncio.wait({opening})
+        if opening.exception() is None:
+            opening.result().close()
+        raise
