@@ -28,7 +28,7 @@ from streams.web.server import ViewServer
 from tables import rolls, versions
 from tables.batch import Core, MakeCore
 from tables.rows import Rows
-from topics import catalog
+from topics import catalog, limits
 from topics.owners import Owner
 
 T = TypeVar("T")
@@ -174,7 +174,16 @@ class Worker:
                 ]
             case "sinks":
                 make_sinks = self._announced("sinks", lambda rows, partition, *_: sinks.SinksCore(rows, partition))
-                return [LaneKind("sinks", sinks.INPUTS, None, make_sinks, self._effects)]
+                return [
+                    LaneKind(
+                        "sinks",
+                        sinks.INPUTS,
+                        None,
+                        make_sinks,
+                        self._effects,
+                        batch_bytes=limits.SINK_BATCH_BYTES,
+                    )
+                ]
 
     def _announced(self, kind: str, make: Callable[[Rows, int, int, int], Core]) -> MakeCore:
         """The kind's cores, each saying with its first batch that this worker is the partition's owner."""

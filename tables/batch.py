@@ -62,11 +62,11 @@ class Outputs:
 
 
 class Backlog(NamedTuple):
-    """What waits behind a batch, in the topic of the partition that is furthest behind.
+    """What waited when a batch was taken, itself included, in the topic of the partition that is furthest behind.
 
     Attributes:
-        late_ms: how much later than its append the newest record will be applied, if things go on as they do.
-        records: how many records wait.
+        late_ms: how much older the oldest of it is than the newest.
+        records: how many records waited.
     """
 
     late_ms: int = 0
@@ -94,7 +94,7 @@ class Core(Protocol):
         Args:
             records: the batch, in the order to apply; each is decoded, checked, applied or rejected.
             now_ms: the partition's clock: the newest append time seen plus the time passed since; never goes back.
-            backlog: what waits behind it.
+            backlog: what waited when it was taken.
         """
 
     def due_ms(self) -> int | None:

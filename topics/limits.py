@@ -33,6 +33,7 @@ LINK_GAP_MS: Final = 2_000  # silence counts at most this much between two recor
 # A batch: whichever is reached first ends it.
 BATCH_RECORDS: Final = 2_000  # records in a batch
 BATCH_BYTES: Final = 4 << 20  # and their bytes
+SINK_BATCH_BYTES: Final = 8 << 20  # bytes of a batch of the sinks: the more of a channel at once, the cheaper each row
 BATCH_OUTPUT_BYTES: Final = 16 << 20  # about what a batch may write: it takes so few records as fit
 BATCH_GAP_MS: Final = 20  # batches of a partition begin no closer: a transaction costs as much for 1 record as for 100
 
@@ -89,6 +90,6 @@ TAIL_BYTES: Final = 8 << 20  # and their bytes
 TAIL_WAITING: Final = 32  # requests that wait for such a read; more are sent away
 
 # Watching.
-STUCK_MS: Final = 20_000  # a partition that has records and committed nothing for this long calls itself stuck
+STUCK_MS: Final = 60_000  # a partition that has records and committed nothing for this long calls itself stuck
 LOG_LINES: Final = 20  # lines of one kind that a worker logs in LOG_WINDOW_MS; the rest is counted in the next one
 LOG_WINDOW_MS: Final = 10_000  # how long LOG_LINES last

@@ -59,7 +59,7 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records to apply together, the offsets that are consumed with them, and what waits behind them."""
+    """Records to apply together, the offsets that are consumed with them, and what waited when they were taken."""
 
     records: list[Record]
     offsets: Mapping[str, int]
@@ -125,11 +125,11 @@ class Inputs:
         inputs = self._inputs.values()
         return any(one.queue for one in inputs) and not any(one.blocks for one in inputs)
 
-    def plenty(self, batch_records: int) -> bool:
-        """Whether half a batch of so many records waits."""
+    def plenty(self, batch_records: int, batch_bytes: int) -> bool:
+        """Whether half a batch of so many records or bytes waits."""
         inputs = self._inputs.values()
         records, size = sum([len(one.queue) for one in inputs]), sum([one.size for one in inputs])
-        return records >= max(1, batch_records // 2) or size >= limits.BATCH_BYTES // 2
+        return records >= max(1, batch_records // 2) or size >= batch_bytes // 2
 
     @property
     def idle(self) -> bool:
@@ -165,6 +165,7 @@ class Inputs:
 
     def take(self, max_records: int = limits.BATCH_RECORDS, max_bytes: int = limits.BATCH_BYTES) -> Batch:
         """The next records in order, as many as fit the bounds (and at least one if any can be taken)."""
+        backlog = self.backlog  # before: a batch may well take all that is fetched, and leave the rest in Kafka
         records: list[Record] = []
         touched: dict[str, int] = {}
         size = 0
@@ -182,7 +183,7 @@ class Inputs:
                 size = grown
                 records.append(Record(one.topic, raw.offset, raw.timestamp, raw.key, raw.value or b""))
                 touched[one.topic] = raw.offset + 1
-        return Batch(records, self._offsets(touched), self.backlog)
+        return Batch(records, self._offsets(touched), backlog)
 
     def _earliest(self) -> tuple[_Input, int]:
         """The topic whose head is the oldest, and until which append time its records come before the others'."""

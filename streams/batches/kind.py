@@ -11,6 +11,7 @@ from streams.batches.store import LocalStore
 from tables.batch import MakeCore, Outputs, Record
 from tables.rows import Index
 from tables.versions import StateVersion
+from topics import limits
 from topics.catalog import Topic
 
 #: Writes a batch's effects to stores outside of Kafka, before its transaction; may wait for them for minutes.
@@ -28,6 +29,7 @@ class LaneKind:
         make_core: makes the deciding half of a partition.
         store_effects: writes to stores outside of Kafka before each transaction, if it has any.
         index: makes the local rows anew that are not in the changelog, if it has any; also of rows of older versions.
+        batch_bytes: how many bytes of records a batch takes.
         version: which version its rows have, and how older ones are brought to it; None if it has no rows.
     """
 
@@ -37,6 +39,7 @@ class LaneKind:
     make_core: MakeCore
     store_effects: StoreEffects | None = None
     index: Index | None = None
+    batch_bytes: int = limits.BATCH_BYTES
     version: StateVersion | None = None
 
 

@@ -18,7 +18,7 @@ def send(desk: Desk, send: Send) -> None:
     channel = group.channel
     taken = channel.known(send, desk.now_ms) if send.channel == channel.name else None
     if taken is None:
-        code = _refusal(group, send) or _shed(desk, group, send) or channel.refusal(send, desk.now_ms)
+        code = _shed(desk, group, send) or _refusal(group, send) or channel.refusal(send, desk.now_ms)
         if code is not None:
             refused = Refused(
                 code,

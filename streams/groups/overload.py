@@ -30,7 +30,7 @@ class Overload:
 
         Args:
             now_ms: the partition's clock.
-            backlog: what waits behind the batch.
+            backlog: what waited when the batch was taken.
         """
         self.sheds_signals = backlog.late_ms > limits.SHED_SIGNALS_LATE_MS
         self._seen.append((now_ms, backlog.records))

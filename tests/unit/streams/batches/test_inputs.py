@@ -171,7 +171,8 @@ def test_the_backlog_counts_what_waits_and_how_late_that_is() -> None:
     merge.offer("a", lot(*(Raw(offset, 100 * offset) for offset in range(5)), end=5))
     merge.offer("b", lot(end=0))
     assert merge.backlog == (400, 5)
-    assert merge.take(max_records=2).backlog == (200, 3)
+    assert merge.take().backlog == (400, 5)
+    assert merge.backlog == (0, 0)
 
 
 def test_what_is_not_fetched_yet_counts_as_dense_as_what_is() -> None:
@@ -187,14 +188,13 @@ def test_the_backlog_is_that_of_the_topic_furthest_behind() -> None:
     assert merge.backlog == (50, 2)
 
 
-def test_half_a_batch_is_plenty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "BATCH_BYTES", 200)
+def test_half_a_batch_is_plenty() -> None:
     merge = inputs("a", "b")
     plenty = []
     for topic in ("a", "b"):
         merge.offer(topic, lot(Raw(0, 0)))
-        plenty.append(merge.plenty(4))
+        plenty.append(merge.plenty(4, 200))
     assert plenty == [False, True]
     few = inputs("a")
     few.offer("a", lot(Raw(0, 0, value=b"x" * 100)))
-    assert few.plenty(4)
+    assert few.plenty(4, 200)
