@@ -20,7 +20,7 @@ measured in turns within one run, so that both saw the same machine; a ratio is 
 is the median of its samples. All of it runs on one machine: broker, workers, load and readers share its cores.
 
 ```console
-$ make bench                        # everything; about 25 minutes on two cores
+$ make bench                        # everything; about 20 minutes on two cores
 $ make bench ONLY=ingest_msgs_per_s # one figure
 $ linkcast bench --quick            # does everything work? small numbers, kept elsewhere
 $ linkcast bench --profile          # flame graphs of the workers beside the data
