@@ -12,7 +12,7 @@ import pytest
 
 from streams.batches import changelog
 from streams.batches.changelog import Recovery
-from streams.batches.store import Origin, RocksStore
+from streams.batches.store import Origin, RocksStore, open_store
 
 
 @pytest.fixture
@@ -35,12 +35,12 @@ async def cancelled(opening: asyncio.Task[object]) -> None:
 
 
 async def test_cancelled_while_it_is_opened_in_its_thread(recovery: Recovery, monkeypatch: pytest.MonkeyPatch) -> None:
-    begun, go_on, opens = threading.Event(), threading.Event(), changelog.open_store
+    begun, go_on = threading.Event(), threading.Event()
 
     def slowly(*args: object) -> RocksStore:
         begun.set()
         go_on.wait(5)
-        return opens(*args)  # type: ignore[arg-type]
+        return open_store(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(changelog, "open_store", slowly)
     opening = asyncio.create_task(recovery.open("log", 0, 1, None))
