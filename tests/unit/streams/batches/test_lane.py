@@ -644,7 +644,7 @@ async def test_a_lane_held_up_by_a_lock_is_stuck_until_it_is_released() -> None:
         feed(world, lane, b"a", b"b", at_ms=7)
         await until(lambda: lane.paused_for)
         assert (lane.oldest_ms(), status_of(world, lane)) == (7, "serving")
-        world.now += 30
+        world.now += limits.STUCK_MS / 1000 + 10
         assert status_of(world, lane) == "stuck"
         lock.release()
         await until(lambda: world.sent)
@@ -659,7 +659,7 @@ async def test_a_lane_whose_every_try_fails_is_stuck_however_often_it_opens() ->
         for openings in (2, 3):
             feed(world, lane, b"a")
             await until(lambda: lane.counters.openings == openings)  # noqa: B023 - it is awaited here
-            world.now += 15
+            world.now += 0.6 * limits.STUCK_MS / 1000
         assert (lane.failures, status_of(world, lane)) == (2, "stuck")
         assert lane.counters.abort_reasons == {"timeout": 2}
         world.errors.clear()
