@@ -32,6 +32,7 @@ from jobs.services.process import Process, recorded, spawn
 from jobs.services.service import Name
 from jobs.stack import as_environment, ask
 from streams.app import Role
+from streams.batches.inputs import Raw
 from streams.settings import PREFIX, Settings, load
 from topics.catalog import Topic
 
@@ -54,28 +55,12 @@ _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 Filling = tuple[int, bytes | None, bytes]
 
 
-class Record(Protocol):
+class Record(Raw, Protocol):
     """A record as it is read back."""
 
     @property
     def partition(self) -> int:
         """Where it stands."""
-
-    @property
-    def offset(self) -> int:
-        """Where it stands there."""
-
-    @property
-    def timestamp(self) -> int:
-        """When the broker appended it, in milliseconds."""
-
-    @property
-    def key(self) -> bytes | None:
-        """Its key."""
-
-    @property
-    def value(self) -> bytes | None:
-        """Its value."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -94,7 +94,6 @@ class Counters:
     abort_reasons: Counter[str] = field(default_factory=Counter)
     outputs: Counter[str] = field(default_factory=Counter)
     bytes: Counter[str] = field(default_factory=Counter)
-    transaction_s: deque[float] = field(default_factory=lambda: deque(maxlen=1_000))
     opening_s: float = 0.0
     counts: Counter[str] = field(default_factory=Counter)
     gauges: dict[str, int] = field(default_factory=dict)

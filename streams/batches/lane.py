@@ -567,7 +567,6 @@ class Lane:
             steps["commit"].add(committed - sent)
             steps["keep"].add(perf_counter() - committed)
             self.counters.transactions.add(committed - began)
-            self.counters.transaction_s.append(committed - began)
         memory.rows.settled()
         memory.pending.remove(applied)
         applied.settled.set_result(True)
