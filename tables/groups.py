@@ -22,9 +22,9 @@ from tables.rows import Rows
 from tables.voids import Voids
 from topics import limits
 from topics.codec import Malformed
+from topics.entities import GroupKind, Profile
 from topics.keys import key_of, partition_of
 from topics.messages import MAIN
-from topics.relations import Kind
 from topics.wire import LinkAddress
 
 
@@ -32,12 +32,16 @@ class _Row(msgspec.Struct, array_like=True):
     """A group's row."""
 
     alive: bool
-    kind: Kind
+    kind: GroupKind
     version: int
     first: int  # ordinals below are of earlier lives
     next: int
     map: int
     links: list[LinkAddress]
+    owner: int | None = None  # an ordinal
+    profile: Profile = Profile()
+    muted_until: int = 0
+    ruled: bool = False
 
 
 #: What a group takes in memory beside its members, bindings and messages, measured.
@@ -58,8 +62,13 @@ class Group:
         stored = rows.get(keys.GROUP + self.key)
         row = _decode(stored) if stored else _Row(False, "team", 0, 0, 0, 0, [])
         self.alive = row.alive
-        self.kind: Kind = row.kind
+        self.kind: GroupKind = row.kind
         self.version = row.version
+        self.owner = row.owner  #: the ordinal of who may do everything
+        self.profile = row.profile
+        self.muted_until = row.muted_until
+        #: Whether more than membership decides who sees and who sends: a channel, role, list, mute. Few groups have any.
+        self.ruled = row.ruled
         self._first = row.first
         self.members = Members(rows, self.key, row.first, row.next)
         self.map = LinkMap(rows, outbox, log, self.key, row.map, row.links)
@@ -68,11 +77,21 @@ class Group:
         self._sent = False
         self._written = stored or self._row()
 
-    def create(self, kind: Kind, users: Iterable[str]) -> list[tuple[str, int]]:
-        """Come to be, with these members; returns them with their ordinals."""
+    def create(
+        self, kind: GroupKind, users: Iterable[str], owner: str | None = None, profile: Profile | None = None
+    ) -> list[tuple[str, int]]:
+        """Come to be, with these members, the owner one of them; returns them with their ordinals."""
         self.alive = True
         self.kind = kind
-        return self._raise(self.members.add(users), always=True)
+        self.profile = profile or Profile()
+        added = self.members.add(users)
+        self.owner = None if owner is None else self.members.ordinal_of(owner)
+        return added
+
+    def changed(self) -> int:
+        """A change was applied: the next version."""
+        self.version += 1
+        return self.version
 
     def delete(self) -> tuple[int, int]:
         """End. Returns the range of ordinals whose users are still to be told, and whose rows are to be removed."""
@@ -84,18 +103,18 @@ class Group:
         self._first = -(-self.members.next // limits.PAGE_ORDINALS) * limits.PAGE_ORDINALS
         self.members.flush()
         self.members = Members(self._rows, self.key, self._first, self._first)
-        self._raise([], always=True)
+        self.owner, self.profile, self.muted_until, self.ruled = None, Profile(), 0, False
         return ended
 
     def add(self, users: Iterable[str]) -> list[tuple[str, int]]:
         """Users become members; returns those who were none, with their ordinals."""
-        return self._raise(self.members.add(users))
+        return self.members.add(users)
 
     def remove(self, users: Iterable[str]) -> list[tuple[str, int]]:
         """Users are members no more and their sessions stop listening; returns those who were, with their ordinals."""
         removed = self.members.remove(users)
         self.map.end([ordinal for _, ordinal in removed])
-        return self._raise(removed)
+        return removed
 
     def sent(self) -> None:
         """The channel's row is to be written with this batch."""
@@ -126,13 +145,20 @@ class Group:
     def _row(self) -> bytes:
         next_ = self.members.next
         return _encode(
-            _Row(self.alive, self.kind, self.version, self._first, next_, self.map.version, self.map.addresses)
+            _Row(
+                self.alive,
+                self.kind,
+                self.version,
+                self._first,
+                next_,
+                self.map.version,
+                self.map.addresses,
+                self.owner,
+                self.profile,
+                self.muted_until,
+                self.ruled,
+            )
         )
-
-    def _raise(self, users: list[tuple[str, int]], *, always: bool = False) -> list[tuple[str, int]]:
-        if users or always:
-            self.version += 1
-        return users
 
 
 class Groups:

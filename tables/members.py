@@ -16,6 +16,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from pyroaring import BitMap
 
 from tables import keys
 from tables.rows import Rows
@@ -55,6 +56,7 @@ class Members:
 
     def __init__(self, rows: Rows, group: bytes, first: int, next_: int) -> None:
         self.next = next_
+        self.bits = BitMap()  #: the ordinals of all; to be read, not changed
         self._rows = rows
         self._group = group
         self._first = first
@@ -118,6 +120,7 @@ class Members:
             self._name_bytes += len(name) + 1
             self._dirty.add(ordinal)
             self._recent[name] = ordinal
+            self.bits.add(ordinal)
             added.append((user, ordinal))
         self.count += len(added)
         self._fold_if_due()
@@ -133,6 +136,7 @@ class Members:
             if self._recent.pop(name, None) is None and self._twins.pop(name, None) is None:
                 self._gone.add(name)
             removed[ordinal] = user
+            self.bits.discard(ordinal)
         by_page: dict[int, list[int]] = {}
         for ordinal in removed:
             by_page.setdefault(ordinal // limits.PAGE_ORDINALS, []).append(ordinal)
@@ -238,6 +242,7 @@ class Members:
             start = page * limits.PAGE_ORDINALS
             hashes.extend(map(_hash, filter(None, names)))
             ordinals.extend(compress(range(start, start + len(names)), names))
+        self.bits = BitMap(ordinals)
         self._sort(*_as_numpy(hashes, ordinals))
         self.count = len(ordinals)
         self._name_bytes = sum(map(len, self._pages.values())) - len(self._pages)

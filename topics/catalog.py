@@ -75,7 +75,9 @@ LINK_VOIDS = Topic("link-voids", _P, "none: told to every partition", 7 * _DAY_M
 
 DELIVERIES = Topic("deliveries", _L, "lots, one a link", _DAY_MS, (_GROUPS, _USERS), (_GATEWAYS,))
 ANSWERS = Topic("answers", _P, "requester", _DAY_MS, (_GROUPS, _USERS), (_GATEWAYS, _CALLERS))
-RELATION_EVENTS = Topic("relation-events", _P, "app:group", 7 * _DAY_MS, (_GROUPS,), (_SERVICES,))
+RELATION_EVENTS = Topic("relation-events", _P, "app:group", 7 * _DAY_MS, (_GROUPS,), (_SERVICES, _SINKS))
+CHANNEL_MEMBERS = Topic("channel-members", _P, "lots, one a groups partition", 7 * _DAY_MS, (_GROUPS,), (_SINKS,))
+NOTICES = Topic("notices", _P, "lots, one a users partition", 7 * _DAY_MS, (_GROUPS,), (_USERS,))
 HISTORY = Topic("history", _P, "lots, one a groups partition", 7 * _DAY_MS, (_GROUPS,), (_SINKS, _VIEWS))
 REJECTS = Topic("rejects", _P, "that of the rejected record", 7 * _DAY_MS, (_GROUPS, _USERS, _SINKS), (_SERVICES,))
 
@@ -98,6 +100,8 @@ CATALOG: Final[tuple[Topic, ...]] = (
     DELIVERIES,
     ANSWERS,
     RELATION_EVENTS,
+    CHANNEL_MEMBERS,
+    NOTICES,
     HISTORY,
     REJECTS,
     STORED,

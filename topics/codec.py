@@ -12,12 +12,14 @@ from topics import catalog, limits
 from topics.answers import AnswerLot
 from topics.bindings import BindingLot
 from topics.deliveries import DeliveryRecord
+from topics.events import FlipLot, RelationEvent
 from topics.links import LinkRecord, Void
 from topics.memberships import MembershipLot
 from topics.messages import HistoryLot, MessageRecord, Send, Signal
+from topics.notices import PersonLot
 from topics.owners import Owner, Stored
 from topics.rejects import Reason, Reject
-from topics.relations import RelationEvent, RelationRecord
+from topics.relations import RelationRecord
 from topics.resync import Resync
 from topics.sessions import SessionRecord
 from topics.versions import Known
@@ -36,6 +38,8 @@ TYPES: Final[dict[str, Any]] = {  # Any: unions of structs are type forms, not t
     catalog.DELIVERIES.name: DeliveryRecord,
     catalog.ANSWERS.name: AnswerLot,
     catalog.RELATION_EVENTS.name: RelationEvent,
+    catalog.CHANNEL_MEMBERS.name: FlipLot,
+    catalog.NOTICES.name: PersonLot,
     catalog.HISTORY.name: HistoryLot,
     catalog.REJECTS.name: Reject,
     catalog.STORED.name: Stored,

@@ -10,7 +10,36 @@ BODY_BYTES: Final = 16 * 1024  # a message's body
 BODY_DEPTH: Final = 64  # arrays and objects of a body inside one another
 BODY_DIGITS: Final = 4_096  # digits of a body's numbers in a row: some languages' parsers take no more
 LOT_USERS: Final = 10_000  # users in one relations record
+NAME_CHARS: Final = 128  # a name or nick
+TOPIC_CHARS: Final = 1_024  # a topic
+AVATAR_CHARS: Final = 1_024  # a reference to a picture
+CUSTOM_CHARS: Final = 4_096  # a custom field
+REQUEST_CHARS: Final = 512  # the text of an invite or application
 RECORD_BYTES: Final = 1 << 20  # one record, in or out
+
+# Groups; an app's policy may set those marked * lower or higher, up to ten times.
+CHANNELS: Final = 500  # * channels of a server
+CATEGORIES: Final = 50  # * categories of a server
+ROLES: Final = 250  # * roles of a group, without `everyone`
+ROLES_OF_MEMBER: Final = 50  # roles of one member that count; the highest do
+LIST_ROLES: Final = 100  # roles on a list
+OVERRIDES: Final = 100  # overrides of a channel or category
+GROUP_MEMBERS: Final = 10_000_000  # * members of a group
+OPEN_REQUESTS: Final = 10_000  # * open invites and applications of a group
+OPEN_CODES: Final = 100  # * invite codes of a group
+CODE_USES: Final = 1_000_000  # uses of an invite code
+REQUEST_MS: Final = 7 * 86_400_000  # * how long an invite, application or code lasts where it does not say
+CHANGE_SET_PARTS: Final = 10_000  # parts of a change set
+CHANGE_SETS: Final = 64  # change sets of a group whose progress is kept; the oldest is forgotten
+CHANNEL_LIST_MEMBERS: Final = 2_000  # * a channel that more see keeps no sorted list of them: it is paged from metadata
+BOUND_HEADS: Final = 16  # channels of a group up to which a new listener is told their heads
+
+# Notices.
+NOTICE_USERS: Final = 100  # * a change that names more users writes no notice to each of them
+NOTICES_KEPT: Final = 500  # notices in a user's inbox; the oldest go
+NOTICE_DAYS: Final = 30  # how long one is kept
+NOTICE_WINDOW_MS: Final = 200  # * notices of a group to a link within it are one
+NOTICE_CHANNELS: Final = 16  # channels that one notice names; where more changed it names none
 
 # How a resend is known [S2].
 DEDUPE_WINDOW_MS: Final = 60_000  # a first try older than this is refused as `expired`

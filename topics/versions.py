@@ -25,6 +25,7 @@ BindingsVersion = Annotated[int, Meta(ge=FIRST, le=1)]
 DeliveriesVersion = Annotated[int, Meta(ge=FIRST, le=1)]
 AnswersVersion = Annotated[int, Meta(ge=FIRST, le=1)]
 EventsVersion = Annotated[int, Meta(ge=FIRST, le=1)]
+NoticesVersion = Annotated[int, Meta(ge=FIRST, le=1)]
 HistoryVersion = Annotated[int, Meta(ge=FIRST, le=1)]
 RejectsVersion = Annotated[int, Meta(ge=FIRST, le=1)]
 OwnersVersion = Annotated[int, Meta(ge=FIRST, le=1)]  # `stored` among them

@@ -20,10 +20,10 @@ from jobs.bench.lab import Filling
 from topics import limits
 from topics.bindings import Bind, BindingLot
 from topics.codec import encode
+from topics.entities import GroupKind
 from topics.keys import key_of, partition_of
 from topics.messages import Send
 from topics.relations import AddMembers, CreateGroup
-from topics.relations import Kind as GroupKind
 from topics.wire import ToSession
 
 APP: Final = "bench"

@@ -12,19 +12,9 @@ from jobs.verify.rejects import Rejects
 from jobs.verify.world import Row, World, place
 from topics import catalog
 from topics.codec import Malformed
+from topics.events import GroupCreated, GroupDeleted, MembersAdded, MembersRemoved, RelationEvent
 from topics.keys import key_of, partition_of
-from topics.relations import (
-    AddMembers,
-    CreateGroup,
-    DeleteGroup,
-    GroupCreated,
-    GroupDeleted,
-    MembersAdded,
-    MembersRemoved,
-    RelationEvent,
-    RelationRecord,
-    RemoveMembers,
-)
+from topics.relations import AddMembers, CreateGroup, DeleteGroup, RelationRecord, RemoveMembers
 
 NEVER: Final = 1 << 62
 _DIRECT_USERS: Final = 2

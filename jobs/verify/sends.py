@@ -17,8 +17,8 @@ from jobs.verify.report import Report
 from jobs.verify.world import World, place
 from topics import catalog, limits
 from topics.answers import Accepted, Applied, Refused
+from topics.events import GroupDeleted
 from topics.messages import MAIN, Message, Send, Signal
-from topics.relations import GroupDeleted
 
 
 class Try(NamedTuple):

@@ -17,9 +17,9 @@ from topics import catalog, limits
 from topics.answers import Accepted, AnswerTo, Applied, Refused
 from topics.codec import Malformed, encode
 from topics.deliveries import Bound, Unbound
+from topics.events import RelationEvent
 from topics.keys import key_of, partition_of, partitions_of
 from topics.memberships import Joined, Left
-from topics.relations import RelationEvent
 from topics.wire import ReplyTo, ToSession
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from topics.relations import Kind
+from topics.entities import GroupKind
 from topics.wire import U32, Count, Id
 
 #: Goes back into the request for the next page, as it is; null: this is the last one.
@@ -45,7 +45,7 @@ class GroupAnswer(Struct, frozen=True):
 
     app: Id
     group: Id
-    kind: Kind
+    kind: GroupKind
     version: Count
     members: Count
     map: Count

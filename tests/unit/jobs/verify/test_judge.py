@@ -18,18 +18,11 @@ from topics.answers import Accepted, AnswerLot, AnswerTo, Applied, Refused
 from topics.catalog import Topic
 from topics.codec import decode, encode
 from topics.deliveries import Bound, DeliveryLot, Unbound
+from topics.events import GroupCreated, MembersAdded, MembersRemoved
 from topics.links import Void
 from topics.messages import HistoryLot, Message, Send
 from topics.rejects import Reject
-from topics.relations import (
-    AddMembers,
-    CreateGroup,
-    DeleteGroup,
-    GroupCreated,
-    MembersAdded,
-    MembersRemoved,
-    RemoveMembers,
-)
+from topics.relations import AddMembers, CreateGroup, DeleteGroup, RemoveMembers
 from topics.sessions import Down, Up
 from topics.wire import LinkAddress, ToSession
 

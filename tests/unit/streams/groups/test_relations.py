@@ -12,9 +12,9 @@ from tests.cores import Partition, Seen, add, bind, create, delete, groups, remo
 from topics import catalog, limits
 from topics.answers import Applied, Refused
 from topics.deliveries import Unbound
+from topics.events import GroupCreated, GroupDeleted, MembersAdded, MembersRemoved
 from topics.memberships import Joined, Left
 from topics.messages import Message
-from topics.relations import GroupCreated, GroupDeleted, MembersAdded, MembersRemoved
 from topics.wire import ToRequester, ToSession
 
 _REPLY: dict[str, Any] = {"reply": ToRequester("me"), "request": "r"}

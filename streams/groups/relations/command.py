@@ -1,0 +1,52 @@
+"""One command: checked, applied, answered. A refused one changes nothing."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from streams.groups.desk import Desk, slot_of
+from streams.groups.relations import life, members, requests, roles, structure
+from streams.groups.relations.base import Handler, RefusalError
+from tables.groups import Group
+from topics.answers import Applied, Refused
+from topics.relations import CreateGroup, Large, RelationRecord
+
+_HANDLERS: Final[dict[type, Handler]] = (
+    life.HANDLERS | members.HANDLERS | requests.HANDLERS | roles.HANDLERS | structure.HANDLERS
+)
+
+
+def command(desk: Desk, command: RelationRecord) -> None:
+    """Apply a command and answer it."""
+    desk.check_address(command.reply)
+    group = desk.groups.touch(command.app, command.group)
+    slot = slot_of(command.reply)
+    try:
+        changed = _apply(desk, group, command)
+    except RefusalError as refusal:
+        refused = Refused(
+            refusal.code,
+            app=command.app,
+            group=command.group,
+            request=command.request,
+            limit=refusal.limit,
+            slot=slot,
+        )
+        desk.answer(command.reply, refused)
+        desk.counts[f"refused:{refusal.code}"] += 1
+        return
+    desk.answer(command.reply, Applied(command.app, command.group, group.version, changed, command.request, slot))
+
+
+def _apply(desk: Desk, group: Group, command: RelationRecord) -> int:
+    if not isinstance(command, CreateGroup) and not group.alive:
+        raise RefusalError("unknown_group")
+    if command.expected is not None and command.expected != group.version:
+        raise RefusalError("version_changed")
+    if isinstance(command, Large) and command.change_set is not None:
+        if not group.change_sets.begins(command.change_set, command.part, command.parts, desk.now_ms):
+            return 0  # this part came before
+        changed = _HANDLERS[type(command)](desk, group, command)
+        group.change_sets.done(command.change_set, command.part, changed, group.version)
+        return changed
+    return _HANDLERS[type(command)](desk, group, command)

@@ -1,0 +1,88 @@
+"""A group comes to be, says something else of itself, gets another owner, ends."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from streams.groups.desk import Desk
+from streams.groups.relations.base import Handler, RefusalError, columns, publish, require
+from tables.chores import Disband
+from tables.groups import Group
+from topics.entities import Profile
+from topics.events import GroupCreated, GroupDeleted, GroupUpdated, OwnerChanged
+from topics.memberships import Joined
+from topics.relations import CreateGroup, DeleteGroup, TransferOwnership, UpdateGroup
+
+_DIRECT_USERS: Final = 2
+_PROFILE: Final = Profile.__struct_fields__
+
+
+def _create(desk: Desk, group: Group, command: CreateGroup) -> int:
+    if group.alive:
+        raise RefusalError("group_exists")
+    if command.kind == "direct" and len(set(command.members)) != _DIRECT_USERS:
+        raise RefusalError("direct_needs_two")
+    if command.owner is not None and command.owner not in command.members:
+        raise RefusalError("unknown_member")
+    profile = Profile(**{name: getattr(command, name) for name in _PROFILE})
+    added = group.create(command.kind, command.members, command.owner, profile)
+    users, ordinals = columns(added)
+    version = publish(
+        desk,
+        group,
+        command,
+        GroupCreated,
+        kind=group.kind,
+        users=users,
+        ordinals=ordinals,
+        owner=command.owner,
+        profile=profile,
+    )
+    desk.tell_users(Joined, group.app, group.group, version, added)
+    return len(added)
+
+
+def _update(desk: Desk, group: Group, command: UpdateGroup) -> int:
+    require(group, command.by, "manage_group")
+    named = {name: getattr(command, name) for name in _PROFILE}
+    changed = {name: value for name, value in named.items() if value is not msgspec.UNSET}
+    profile = msgspec.structs.replace(group.profile, **changed)
+    if profile == group.profile:
+        return 0
+    group.profile = profile
+    publish(desk, group, command, GroupUpdated, profile=profile)
+    return 1
+
+
+def _transfer(desk: Desk, group: Group, command: TransferOwnership) -> int:
+    to = group.members.ordinal_of(command.to)
+    if command.by is not None and (group.owner is None or group.members.ordinal_of(command.by) != group.owner):
+        raise RefusalError("not_permitted")
+    if to is None:
+        raise RefusalError("unknown_member")
+    if to == group.owner:
+        return 0
+    group.owner = to
+    publish(desk, group, command, OwnerChanged, owner=command.to)
+    return 1
+
+
+def _delete(desk: Desk, group: Group, command: DeleteGroup) -> int:
+    if command.by is not None and (group.owner is None or group.members.ordinal_of(command.by) != group.owner):
+        raise RefusalError("not_permitted")
+    count = len(group.members)
+    first, end = group.delete()
+    desk.settle(group)
+    version = publish(desk, group, command, GroupDeleted)
+    desk.chores.add(Disband(group.app, group.group, version, first, end))
+    return count
+
+
+HANDLERS: Final[dict[type, Handler]] = {
+    CreateGroup: _create,
+    UpdateGroup: _update,
+    TransferOwnership: _transfer,
+    DeleteGroup: _delete,
+}

@@ -1,0 +1,9 @@
+"""Invites, applications and invite codes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from streams.groups.relations.base import Handler
+
+HANDLERS: Final[dict[type, Handler]] = {}

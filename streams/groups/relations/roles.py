@@ -1,0 +1,9 @@
+"""Roles and who holds them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from streams.groups.relations.base import Handler
+
+HANDLERS: Final[dict[type, Handler]] = {}
