@@ -25,12 +25,17 @@ ROLES_OF_MEMBER: Final = 50  # roles of one member that count; the highest do
 LIST_ROLES: Final = 100  # roles on a list
 OVERRIDES: Final = 100  # overrides of a channel or category
 GROUP_MEMBERS: Final = 10_000_000  # * members of a group
+MUTED_MEMBERS: Final = 10_000  # * members of a group muted at once
+BANNED_USERS: Final = 1_000_000  # * users banned from a group at once
 OPEN_REQUESTS: Final = 10_000  # * open invites and applications of a group
 OPEN_CODES: Final = 100  # * invite codes of a group
 CODE_USES: Final = 1_000_000  # uses of an invite code
-REQUEST_MS: Final = 7 * 86_400_000  # * how long an invite, application or code lasts where it does not say
+REQUEST_MS: Final = 7 * 86_400_000  # * how long an invite, application or code lasts at most
+REQUEST_ENDED_MS: Final = 3_600_000  # how long one that ended is known, so that the same answer twice is harmless
+EXPIRIES: Final = 256  # invites, applications and codes that one batch ends because their time has come
 CHANGE_SET_PARTS: Final = 10_000  # parts of a change set
 CHANGE_SETS: Final = 64  # change sets of a group whose progress is kept; the oldest is forgotten
+CHANGE_SET_IDLE_MS: Final = 60_000  # a change set that got no part for this long is no longer under way
 CHANNEL_LIST_MEMBERS: Final = 2_000  # * a channel that more see keeps no sorted list of them: it is paged from metadata
 BOUND_HEADS: Final = 16  # channels of a group up to which a new listener is told their heads
 
@@ -86,6 +91,7 @@ ENTRY_PAIRS: Final = 8_192  # bindings that one entry of a lot names; more take 
 # State rows.
 PAGE_ORDINALS: Final = 256  # members a page row holds
 PAGE_DELTAS: Final = 24  # changed members a page keeps as rows of their own before it is written anew
+SET_CHUNK: Final = 8_192  # ordinals that a row of a role's members or a list's users covers
 ROLL_ENTRIES: Final = 256  # memberships a row of the users role holds
 TAIL_SENDS: Final = 16  # sends known for resends in a channel's row before they are sealed into one of their own
 MAP_LOG_PAIRS: Final = 16_384  # latest changes of its groups' Link maps that a partition keeps in memory
