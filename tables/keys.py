@@ -15,12 +15,28 @@ DELTA: Final = b"o"  # + group + ordinal: one member changed since the page was 
 CHANNEL: Final = b"c"  # + group + channel: seq, counter, newest sends
 SENDS: Final = b"r"  # + group + channel + chunk: older sends, for resends
 BINDING: Final = b"b"  # + link + epoch + group + page: which slots listen for which ordinals
+AUDIENCE: Final = b"u"  # + group + life + audience: its version, its places, the links that know it
 QUIET: Final = b"q"  # + group + channel: the head is to be announced once more
 CHORE: Final = b"w"  # + what: a clean-up under way
 NUMBERS: Final = b"n"  # the last lot's number for each link
+EXPIRY: Final = b"d"  # + moment + group + life + what: a request or code ends then
+
+# Rows of the parts of a group: + group + first ordinal of its life, so that a later life sees none of them.
+CHANGE_SET: Final = b"h"  # + change set: how far it got
+MUTE: Final = b"u"  # + ordinal: until when the member is muted
+BAN: Final = b"x"  # + user: until when the user is kept out
+PROFILE: Final = b"p"  # + ordinal: what the member is in the group
+ORIGIN: Final = b"j"  # + page: since when, and how, the members of a page of ordinals are such
+REQUEST: Final = b"i"  # + kind + id: an invite or application
+REQUEST_OF: Final = b"a"  # + kind + user: the id of the open one of a user
+CODE: Final = b"y"  # + code: an invite code
+MEMBERS_PARTS: Final = (CHANGE_SET, MUTE, BAN, PROFILE, ORIGIN, REQUEST, REQUEST_OF, CODE)
 
 # Rows of the users role.
 SESSIONS: Final = b"s"  # + user: the user's sessions
+INBOX: Final = b"i"  # + user: the numbers of the user's inbox
+NOTICE: Final = b"j"  # + user + number: a notice in it
+NEWEST: Final = b"h"  # + user + group + kind: the number of the newest notice of that kind
 ROLL: Final = b"l"  # + group + first ordinal: users of this partition who joined together
 GROUPS_OF: Final = b"~i"  # + user + group: where the user's membership stands; local, made anew from the rolls
 

@@ -14,6 +14,8 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 
+from pyroaring import BitMap
+
 from tables import keys
 from tables.maplog import MapLog
 from tables.outbox import Outbox, Outlet
@@ -53,12 +55,20 @@ class _Held:
     A row is some bytes of a million bindings; an object for each of them would be a hundred.
     """
 
-    __slots__ = ("changed", "pages", "prefix")
+    __slots__ = ("_ordinals", "changed", "pages", "prefix")
 
     def __init__(self, prefix: bytes, pages: dict[int, bytes]) -> None:
         self.prefix = prefix
         self.pages = pages
         self.changed: dict[int, None] = {}
+        self._ordinals: BitMap | None = None
+
+    @property
+    def ordinals(self) -> BitMap:
+        """Who has a session here; to be read. Made when first asked for: many groups never ask."""
+        if self._ordinals is None:
+            self._ordinals = BitMap([ordinal for row in self.pages.values() for ordinal, _ in pairs(row)])
+        return self._ordinals
 
     def count(self) -> int:
         """How many pairs are held. O(pages)."""
@@ -71,6 +81,8 @@ class _Held:
             return False
         self.pages[page] = row + pair
         self.changed[page] = None
+        if self._ordinals is not None:
+            self._ordinals.add(int.from_bytes(pair[:4], "big"))
         return True
 
     def drop(self, page: int, pair: bytes) -> bool:
@@ -83,6 +95,8 @@ class _Held:
         else:
             self.pages[page] = row[:at] + row[at + _PAIR.size :]
         self.changed[page] = None
+        if self._ordinals is not None and _place(self.pages.get(page, b""), pair[:4]) < 0:
+            self._ordinals.discard(int.from_bytes(pair[:4], "big"))
         return True
 
 
@@ -120,6 +134,16 @@ class LinkMap:
     def listening(self) -> list[tuple[LinkAddress, int]]:
         """Each link with bindings, as of the last `take_changes`, and how many it has. O(pages)."""
         return [(outlet.address, self._held[outlet].count()) for outlet in self.outlets]
+
+    def ordinals(self, outlet: Outlet) -> BitMap:
+        """The ordinals with a session on a link; to be read."""
+        held = self._held.get(outlet)
+        return BitMap() if held is None else held.ordinals
+
+    def count(self, outlet: Outlet) -> int:
+        """How many sessions listen on a link. O(pages)."""
+        held = self._held.get(outlet)
+        return 0 if held is None else held.count()
 
     def on_page(self, address: LinkAddress, page: int) -> list[tuple[int, int]]:
         """The pairs of (ordinal, slot) of one page of ordinals on a link."""
@@ -231,11 +255,11 @@ _BYTES_PER_LINK = 480
 _BYTES_PER_PAGE = 100
 
 
-def _place(row: bytes, pair: bytes) -> int:
-    """Where in a row a pair stands; -1 if it does not."""
-    at = row.find(pair)
+def _place(row: bytes, begin: bytes) -> int:
+    """Where in a row a pair stands that begins like this; -1 if none does."""
+    at = row.find(begin)
     while at % _PAIR.size and at > 0:  # the end of one pair and the beginning of the next look like it
-        at = row.find(pair, at + 1)
+        at = row.find(begin, at + 1)
     return at
 
 

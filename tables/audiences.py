@@ -1,0 +1,381 @@
+"""The audiences of a group: who hears what is sent into its channels, as its links are told.
+
+An audience is one distinct rule of visibility; the channels under the same rule share it. It holds the exceptions only:
+of a public rule those who don't see it, of a private one those who do. So a member who comes or goes changes no
+audience, and what a change costs follows from whose visibility may have changed.
+
+A link is told of an audience before its first use there, restricted to who is bound there, and from then on who entered
+and who left, in the batch of the change. A public rule with no exception is audience 0: every binding.
+
+Rows: one an audience that some link was told of. The members are made anew from the group's structure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import msgspec
+from pyroaring import BitMap
+
+from tables import keys
+from tables.outbox import Outbox, Outlet
+from tables.rows import Rows
+from topics.wire import LinkAddress
+
+if TYPE_CHECKING:
+    from tables.linkmap import LinkMap
+
+#: A channel that follows no category, or a category: what has lists of its own.
+Place = str
+
+
+class Sight(Protocol):
+    """Who sees the places of a group."""
+
+    def places(self) -> Iterable[Place]:
+        """Every place."""
+
+    def place_of(self, channel: str) -> Place:
+        """The place whose lists count for a channel."""
+
+    def public(self, place: Place) -> bool:
+        """Whether its view mode is public."""
+
+    def signature(self, place: Place) -> Hashable:
+        """Equal for two places only if the same members see them, for as long as it stays so."""
+
+    def members(self) -> BitMap:
+        """All members; to be read."""
+
+    def visible_among(self, place: Place, among: BitMap) -> BitMap:
+        """Those of these members who see the place."""
+
+
+class _Row(msgspec.Struct, array_like=True):
+    version: int
+    places: list[Place]
+    told: list[LinkAddress]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Row).decode
+
+
+class Audience:
+    """Who sees the places of one rule.
+
+    Attributes:
+        id: its number in the group, from 1; 0 until a link is told of it.
+        public: whether all see it but the exceptions; else none but they.
+        exceptions: ordinals.
+        version: the group's version when a link was last told of a change.
+        told: the links that know it.
+        flipped: whose place changed since the links were last told.
+        stored: whether there is a row of it.
+    """
+
+    __slots__ = (
+        "_reach",
+        "_stamp",
+        "exceptions",
+        "flipped",
+        "id",
+        "places",
+        "public",
+        "signature",
+        "stored",
+        "told",
+        "version",
+    )
+
+    def __init__(self, signature: Hashable, *, public: bool) -> None:
+        self.id = 0
+        self.stored = False
+        self.signature = signature
+        self.public = public
+        self.exceptions = BitMap()
+        self.version = 0
+        self.places: dict[Place, None] = {}
+        self.told: dict[Outlet, None] = {}
+        self.flipped = BitMap()
+        self._reach: tuple[Outlet, ...] = ()
+        self._stamp = -1
+
+    @property
+    def everyone(self) -> bool:
+        """Whether every member sees it."""
+        return self.public and not self.exceptions
+
+    def holds(self, ordinal: int) -> bool:
+        """Whether a member is in it."""
+        return (ordinal in self.exceptions) is not self.public
+
+    def among(self, ordinals: BitMap) -> BitMap:
+        """Those of these members who are in it."""
+        return ordinals - self.exceptions if self.public else ordinals & self.exceptions
+
+    def reach(self, map_: LinkMap) -> tuple[Outlet, ...]:
+        """The links with a listener who is in it, as of the last time that the links were told. O(links) after a change."""
+        if self._stamp != map_.version:
+            self._stamp = map_.version
+            self._reach = tuple([outlet for outlet in map_.outlets if self._any(map_.ordinals(outlet))])
+        return self._reach
+
+    def update(self, among: BitMap, after: BitMap) -> BitMap:
+        """Of these members those are in it now, and only those; returns whose place changed."""
+        flipped = self.among(among) ^ after
+        if flipped:
+            self.exceptions ^= flipped
+            self.flipped ^= flipped
+            self._stamp = -1
+        return flipped
+
+    def _any(self, ordinals: BitMap) -> bool:
+        if self.public:
+            return not ordinals.issubset(self.exceptions)
+        return ordinals.intersect(self.exceptions)
+
+
+class Flip(NamedTuple):
+    """Who entered and who left a place, of all members.
+
+    Attributes:
+        place: which.
+        entered: who sees it now and did not.
+        left: who saw it and does so no more.
+        audience: the links that know this one hear of it by a delta; None: no link does.
+    """
+
+    place: Place
+    entered: BitMap
+    left: BitMap
+    audience: Audience | None = None
+
+
+class Told(NamedTuple):
+    """What a link is to be told of an audience that it knows; `ended`: that it is no more."""
+
+    outlet: Outlet
+    audience: Audience
+    entered: BitMap
+    left: BitMap
+    ended: bool
+
+
+class Audiences:
+    """The audiences of one group."""
+
+    def __init__(self, rows: Rows, outbox: Outbox, group: bytes, first: int, next_: int, sight: Sight) -> None:
+        """Begin from the rows.
+
+        Args:
+            rows: the partition's.
+            outbox: where the links' outlets are.
+            group: the group's key.
+            first: the first ordinal of the group's life.
+            next_: the id that the next audience gets.
+            sight: who sees what, as it is now.
+        """
+        self.next = next_
+        self._rows = rows
+        self._prefix = keys.name(keys.AUDIENCE, group) + keys.u32(first)
+        self._sight = sight
+        self._of: dict[Place, Audience] = {}
+        self._by_signature: dict[Hashable, Audience] = {}
+        self._told_on: dict[Outlet, dict[Audience, None]] = {}
+        self._changed: dict[Audience, None] = {}  # with flips that links are to be told
+        self._dirty: dict[Audience, None] = {}  # rows to be written
+        self._ended: list[Audience] = []
+        self._load(outbox)
+
+    def of(self, channel: str) -> Audience | None:
+        """Who hears what is sent into a channel; None for every member."""
+        audience = self._of[self._sight.place_of(channel)]
+        return None if audience.everyone else audience
+
+    def of_place(self, place: Place) -> Audience:
+        """Who sees a place."""
+        return self._of[place]
+
+    def of_ordinal(self, outlet: Outlet, ordinal: int) -> list[int]:
+        """The audiences that a link knows and that a member is in."""
+        return [audience.id for audience in self._told_on.get(outlet, ()) if audience.holds(ordinal)]
+
+    def known_on(self, outlet: Outlet) -> bool:
+        """Whether a link knows any."""
+        return outlet in self._told_on
+
+    def touched(self, touched: Mapping[Place, BitMap]) -> list[Flip]:
+        """The structure changed: of these places, the visibility for these members may be another one.
+
+        A place that is new has all members in it; one that is gone is not in the structure any more.
+        """
+        there = set(self._sight.places())
+        flips: list[Flip] = []
+        same: list[tuple[Place, Audience]] = []
+        asked: dict[Audience, BitMap] = {}
+        flipped: dict[Audience, BitMap] = {}
+        for place, among in touched.items():
+            audience = self._of.get(place)
+            if place not in there:
+                flips += self._end(place, among)
+            elif audience is None:
+                flips.append(Flip(place, self._attach(place, self._sight.signature(place)).among(among), BitMap()))
+            elif (signature := self._sight.signature(place)) != audience.signature:
+                flips += self._move(place, audience, signature, among)
+            else:
+                same.append((place, audience))
+                if not among.issubset(asked.setdefault(audience, BitMap())):  # else another place of it was asked
+                    asked[audience] |= among
+                    news = audience.update(among, self._sight.visible_among(place, among))
+                    flipped[audience] = flipped.get(audience, BitMap()) | news
+                    self._changed[audience] = None
+        for place, audience in same:
+            if found := flipped.get(audience):
+                entered = audience.among(found)
+                flips.append(Flip(place, entered, found - entered, audience))
+        return flips
+
+    def gone(self, ordinals: BitMap) -> None:
+        """These are members no more, and bound nowhere."""
+        for audience in dict.fromkeys(self._of.values()):
+            audience.exceptions -= ordinals
+            audience.flipped -= ordinals
+
+    def take_told(self, map_: LinkMap, version: int) -> list[Told]:
+        """What links are to be told since the last call: deltas, and the end of audiences."""
+        told: list[Told] = []
+        for audience in self._ended:
+            told += [Told(outlet, audience, BitMap(), BitMap(), ended=True) for outlet in audience.told]
+            for outlet in audience.told:
+                self._unlearn(outlet, audience)
+            if audience.stored:
+                self._rows.delete(self._prefix + keys.u32(audience.id))
+        self._ended = []
+        for audience in self._changed:
+            for outlet in audience.told:
+                if flipped := audience.flipped & map_.ordinals(outlet):
+                    entered = audience.among(flipped)
+                    told.append(Told(outlet, audience, entered, flipped - entered, ended=False))
+                    audience.version = version
+                    self._dirty[audience] = None
+            audience.flipped = BitMap()
+        self._changed = {}
+        return told
+
+    def tell(self, audience: Audience, outlet: Outlet, version: int) -> None:
+        """A link is told of an audience now."""
+        if audience.id == 0:
+            audience.id, self.next = self.next, self.next + 1
+        audience.told[outlet] = None
+        audience.version = version
+        self._told_on.setdefault(outlet, {})[audience] = None
+        self._dirty[audience] = None
+
+    def forget(self, outlet: Outlet) -> None:
+        """A link knows none any more: it has no listener left, begins anew, or is dead."""
+        for audience in self._told_on.pop(outlet, ()):
+            audience.told.pop(outlet)
+            self._dirty[audience] = None
+
+    def outlets(self) -> list[Outlet]:
+        """The links that know any."""
+        return list(self._told_on)
+
+    def flush(self) -> None:
+        """Write what changed to the rows."""
+        for audience in self._dirty:
+            if not audience.places:
+                continue
+            key = self._prefix + keys.u32(audience.id)
+            if audience.told:
+                told = [outlet.address for outlet in audience.told]
+                self._rows.put(key, _encode(_Row(audience.version, list(audience.places), told)))
+                audience.stored = True
+            elif audience.stored:
+                self._rows.delete(key)
+                audience.stored = False
+        self._dirty = {}
+
+    @property
+    def memory_bytes(self) -> int:
+        """About what they take in memory. O(audiences)."""
+        return sum([_BYTES_PER_AUDIENCE + _bytes_of(one.exceptions) for one in self._by_signature.values()])
+
+    def _load(self, outbox: Outbox) -> None:
+        for place in self._sight.places():
+            self._attach(place, self._sight.signature(place))
+        self._dirty = {}
+        for key, value in self._rows.scan(self._prefix):
+            row = _decode(value)
+            audience = self._of[row.places[0]]
+            audience.id, audience.version = int.from_bytes(key[len(self._prefix) :], "big"), row.version
+            audience.stored = True
+            for address in row.told:
+                if (outlet := outbox.outlet(address.link, address.epoch, address.partition)) is not None:
+                    audience.told[outlet] = None
+                    self._told_on.setdefault(outlet, {})[audience] = None
+
+    def _attach(self, place: Place, signature: Hashable) -> Audience:
+        """The audience of a rule, made if there is none yet."""
+        audience = self._by_signature.get(signature)
+        if audience is None:
+            audience = Audience(signature, public=self._sight.public(place))
+            self._by_signature[signature] = audience
+            everyone = self._sight.members()
+            audience.update(everyone, self._sight.visible_among(place, everyone))
+            audience.flipped = BitMap()
+        self._of[place] = audience
+        audience.places[place] = None
+        self._dirty[audience] = None
+        return audience
+
+    def _move(self, place: Place, old: Audience, signature: Hashable, among: BitMap) -> Iterator[Flip]:
+        """A place is under another rule: it goes over to the audience that has it, or its own one changes."""
+        before = old.among(among)
+        alone, joins = len(old.places) == 1, signature in self._by_signature
+        changes = alone and not joins and old.public == self._sight.public(place)
+        if changes:
+            del self._by_signature[old.signature]
+            old.signature = signature
+            self._by_signature[signature] = new = old
+            old.update(among, self._sight.visible_among(place, among))
+            self._changed[old] = None
+        else:
+            self._detach(place, old)
+            new = self._attach(place, signature)
+        after = new.among(among)
+        if after != before:
+            yield Flip(place, after - before, before - after, new if changes else None)
+
+    def _end(self, place: Place, among: BitMap) -> Iterator[Flip]:
+        """A place is gone."""
+        if (audience := self._of.get(place)) is not None:
+            left = audience.among(among)
+            self._detach(place, audience)
+            yield Flip(place, BitMap(), left)
+
+    def _detach(self, place: Place, audience: Audience) -> None:
+        self._of.pop(place, None)
+        del audience.places[place]
+        self._dirty[audience] = None
+        if not audience.places:
+            del self._by_signature[audience.signature]
+            self._changed.pop(audience, None)
+            self._ended.append(audience)
+
+    def _unlearn(self, outlet: Outlet, audience: Audience) -> None:
+        known = self._told_on[outlet]
+        del known[audience]
+        if not known:
+            del self._told_on[outlet]
+
+
+_BYTES_PER_AUDIENCE = 700
+_BYTES_PER_CHUNK = 8_192  # of 65,536 ordinals
+
+
+def _bytes_of(bits: BitMap) -> int:
+    """About what a bitmap takes at most: 2 bytes an ordinal, or a bit for each that there could be."""
+    return min(2 * len(bits), _BYTES_PER_CHUNK * (1 + bits.max() // 65_536)) if bits else 0
