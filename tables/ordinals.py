@@ -116,8 +116,8 @@ class StoredSet:
         """About what it takes in memory. O(1) unless it changed."""
         if self._bytes is None:
             held = self._bits.get_statistics()
-            kinds = ("array", "run", "bitset")
-            self._bytes = _BYTES_PER_SET + sum(int(held[f"n_bytes_{kind}_containers"]) for kind in kinds)
+            self._bytes = _BYTES_PER_SET + held["n_bytes_run_containers"]
+            self._bytes += held["n_bytes_array_containers"] + held["n_bytes_bitset_containers"]
         return self._bytes
 
     def _need(self, ordinals: BitMap) -> None:
