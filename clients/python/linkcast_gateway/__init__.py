@@ -22,7 +22,19 @@ from linkcast_gateway.link import BODY_BYTES, DEDUPE_WINDOW_MS, RESEND_MS, UNANS
 from linkcast_gateway.state import LinkState
 from linkcast_gateway.timeline import WAITING_MESSAGES, Timeline
 from linkcast_gateway.views import PULL_MESSAGES, Page, Views
-from linkcast_gateway.wire import SCHEMA, Accepted, Answer, Applied, Group, Head, Message, Refused, Signal
+from linkcast_gateway.wire import (
+    SCHEMA,
+    Accepted,
+    Answer,
+    Applied,
+    Changed,
+    Group,
+    Head,
+    Message,
+    Notice,
+    Refused,
+    Signal,
+)
 
 __all__ = [
     "BEAT_MS",
@@ -38,6 +50,7 @@ __all__ = [
     "Answer",
     "Applied",
     "BadIdError",
+    "Changed",
     "GatewayError",
     "Group",
     "Handler",
@@ -47,6 +60,7 @@ __all__ = [
     "LinkState",
     "Message",
     "NotRegisteredError",
+    "Notice",
     "Page",
     "PullError",
     "Refused",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from linkcast_gateway.errors import GatewayError
-from linkcast_gateway.wire import Answer, Group, Head, Message, Signal
+from linkcast_gateway.wire import Answer, Changed, Group, Head, Message, Notice, Signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,5 +77,11 @@ class Handler:
     def on_head(self, group: Group, head: Head, slots: Sequence[int]) -> None:
         """A channel went quiet: a session that holds less than `head.seq` pulls."""
 
+    def on_changed(self, group: Group, changed: Changed, slots: Sequence[int]) -> None:
+        """The group changed for these sessions: whoever shows what `changed.what` names pulls it; see `Views`."""
+
+    def on_notice(self, app: str, user: str, notice: Notice, slots: Sequence[int]) -> None:
+        """Something happened that this user took part in. It is in the user's inbox as well: this is a hint."""
+
     def on_answer(self, slot: int, answer: Answer) -> None:
-        """A send or command of this session was accepted, applied or refused, and no `send_and_wait` waits for it."""
+        """A send or command of this session was accepted, applied or refused, and nobody here waits for it."""

@@ -39,8 +39,8 @@ from linkcast_gateway.kafka import (
     producer_of,
     started,
 )
-from linkcast_gateway.state import Answered, Closed, Deliver, Event, Forgotten, Gone, LinkState, Live, Resync
-from linkcast_gateway.wire import Head, Message, Signal
+from linkcast_gateway.state import Answered, Closed, Deliver, Event, Forgotten, Gone, LinkState, Live, Noticed, Resync
+from linkcast_gateway.wire import Changed, Head, Message, Signal
 
 log = logging.getLogger(__name__)
 
@@ -251,24 +251,30 @@ class Life:
 
     async def _act(self, events: Sequence[Event]) -> None:
         """Hand events on, in order."""
-        handler = self._handler
         for event in events:
-            match event:
-                case Deliver():
-                    self._deliver(event)
-                case Answered(slot, answer):
-                    if not self._asks.answered(slot, answer):
-                        handler.on_answer(slot, answer)
-                case Live(group, slots, heads):
-                    handler.on_live(group, slots, heads)
-                case Gone(group, slots):
-                    handler.on_gone(group, slots)
-                case Forgotten(source, bindings):
-                    handler.on_forgotten(source, bindings)
-                case Resync(source, have):
-                    await self._ask(source, have)
-                case Closed():
-                    log.warning("link %s: epoch %s is void; registers anew", self.id, event.epoch)
+            if isinstance(event, Resync):
+                await self._ask(event.source, event.have)
+            else:
+                self._tell(event)
+
+    def _tell(self, event: Event) -> None:
+        handler = self._handler
+        match event:
+            case Deliver():
+                self._deliver(event)
+            case Answered(slot, answer):
+                if not self._asks.answered(slot, answer):
+                    handler.on_answer(slot, answer)
+            case Noticed(app, user, notice, slots):
+                handler.on_notice(app, user, notice, slots)
+            case Live(group, slots, heads):
+                handler.on_live(group, slots, heads)
+            case Gone(group, slots):
+                handler.on_gone(group, slots)
+            case Forgotten(source, bindings):
+                handler.on_forgotten(source, bindings)
+            case Closed():
+                log.warning("link %s: epoch %s is void; registers anew", self.id, event.epoch)
 
     def _deliver(self, event: Deliver) -> None:
         match event.entry:
@@ -278,6 +284,8 @@ class Life:
                 self._handler.on_signal(event.group, signal, event.slots)
             case Head() as head:
                 self._handler.on_head(event.group, head, event.slots)
+            case Changed() as changed:
+                self._handler.on_changed(event.group, changed, event.slots)
 
     async def _ask(self, source: int, have: int) -> None:
         log.warning("link %s: lost track of source %s after lot %s; asks it to begin anew", self.id, source, have)

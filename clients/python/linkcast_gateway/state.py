@@ -1,26 +1,34 @@
 """What one registration of a link knows: which sessions listen to which group; and what follows from a record.
 
 No I/O, no clock: records and moments go in, events come out. It guarantees that an event names exactly the sessions
-that its source had bound when it wrote the entry: once a lot of a source is lost, that source is ignored, and
-asked, until it tells everything anew.
+that its source had bound, and in the entry's audience, when it wrote the entry: once a lot of a source is lost, that
+source is ignored, and asked, until it tells everything anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from pyroaring import BitMap
+
+from linkcast_gateway.listeners import Listeners, bits_of
 from linkcast_gateway.wire import (
     Accepted,
     Answer,
     Applied,
+    AudienceDelta,
+    AudienceSet,
     Bound,
+    Changed,
     Entry,
     Group,
     Head,
     Lot,
     Message,
+    Notice,
+    NoticeLot,
     Refused,
     Signal,
     Unbound,
@@ -35,10 +43,20 @@ RESYNC_PAUSE_MS: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """A message, a signal or a head, for these sessions."""
+    """A message, a signal, a head, or a hint that the group changed, for these sessions."""
 
     group: Group
-    entry: Message | Signal | Head
+    entry: Message | Signal | Head | Changed
+    slots: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """A notice to a person, for this person's sessions."""
+
+    app: str
+    user: str
+    notice: Notice
     slots: tuple[int, ...]
 
 
@@ -90,30 +108,16 @@ class Closed:
     epoch: int
 
 
-Event = Deliver | Live | Gone | Forgotten | Answered | Resync | Closed
+Event = Deliver | Noticed | Live | Gone | Forgotten | Answered | Resync | Closed
 
 
 @dataclass(slots=True)
-class _Binding:
-    """Who listens to one group here. `slots` is made anew when it is next needed after a change."""
+class _Flips:
+    """Who sees other channels of a group than before, by the audiences that one lot changed."""
 
-    ordinals: dict[int, int] = field(default_factory=dict)  # slot -> ordinal
-    _slots: tuple[int, ...] | None = None
-
-    @property
-    def slots(self) -> tuple[int, ...]:
-        if self._slots is None:
-            self._slots = tuple(self.ordinals)
-        return self._slots
-
-    def add(self, entry: Bound) -> None:
-        self.ordinals.update(zip(entry.slots, entry.ordinals, strict=False))
-        self._slots = None
-
-    def drop(self, slots: Sequence[int]) -> None:
-        for slot in slots:
-            self.ordinals.pop(slot, None)
-        self._slots = None
+    since: int
+    version: int
+    ordinals: BitMap
 
 
 @dataclass(slots=True)
@@ -123,7 +127,7 @@ class _Source:
     have: int = 0
     trusted: bool = True  # False: ignored until it begins anew
     ask_ms: int = 0  # not asked before this
-    groups: dict[Group, _Binding] = field(default_factory=dict)
+    groups: dict[Group, Listeners] = field(default_factory=dict)
 
 
 class LinkState:
@@ -145,7 +149,7 @@ class LinkState:
         """How many lots this registration got, the lost ones among them."""
         return sum(source.have for source in self._sources.values())
 
-    def feed(self, record: Lot | Void, now_ms: int) -> list[Event]:
+    def feed(self, record: Lot | NoticeLot | Void, now_ms: int) -> list[Event]:
         """Apply a record of `deliveries`, in the order of its partition.
 
         Args:
@@ -161,6 +165,8 @@ class LinkState:
             return [Closed(self.epoch)]
         if record.epoch != self.epoch:
             return []
+        if isinstance(record, NoticeLot):
+            return [Noticed(one.app, one.user, one.notice, tuple(one.slots)) for one in record.entries]
         return self._lot(record, now_ms)
 
     def tick(self, now_ms: int) -> list[Resync]:
@@ -186,13 +192,22 @@ class LinkState:
     def slots_of(self, group: Group) -> tuple[int, ...]:
         """Who listens to a group here."""
         for source in self._sources.values():
-            if (binding := source.groups.get(group)) is not None:
-                return binding.slots
+            if (listeners := source.groups.get(group)) is not None:
+                return listeners.slots
         return ()
 
     def bindings(self) -> dict[Group, tuple[int, ...]]:
         """Who listens to what here: every group that anybody listens to."""
-        return {group: binding.slots for source in self._sources.values() for group, binding in source.groups.items()}
+        return {
+            group: listeners.slots for source in self._sources.values() for group, listeners in source.groups.items()
+        }
+
+    def audience_of(self, group: Group, audience: int) -> tuple[int, ...] | None:
+        """Who is in an audience of a group here; None for one that is not known."""
+        for source in self._sources.values():
+            if (listeners := source.groups.get(group)) is not None:
+                return listeners.slots_of(audience)
+        return None
 
     def _lot(self, lot: Lot, now_ms: int) -> list[Event]:
         source = self._sources.setdefault(lot.source, _Source())
@@ -200,7 +215,7 @@ class LinkState:
             return []
         events: list[Event] = []
         if lot.reset:
-            forgotten = {group: binding.slots for group, binding in source.groups.items()}
+            forgotten = {group: listeners.slots for group, listeners in source.groups.items()}
             events.append(Forgotten(lot.source, forgotten))
             source.groups = {}
             source.trusted = True
@@ -210,31 +225,46 @@ class LinkState:
         elif lot.number != source.have + 1:
             return [*self.resync(lot.source, now_ms)]
         source.have = lot.number
-        for entry in lot.entries:
-            if not self._entry(source, entry, events):
-                return [*events, *self.resync(lot.source, now_ms)]
-        return events
+        flips: dict[Group, _Flips] = {}
+        understood = all(_apply(source, entry, events, flips) for entry in lot.entries)
+        events += [Deliver(group, *_seen(source, group, flip)) for group, flip in flips.items()]
+        return events if understood else [*events, *self.resync(lot.source, now_ms)]
 
-    def _entry(self, source: _Source, entry: Entry, events: list[Event]) -> bool:
-        """Apply one entry; False if it shows that the source is not known rightly."""
-        match entry:
-            case Message() | Signal() | Head():
-                return _deliver(source, entry, events)
-            case Bound():
-                group = Group(entry.app, entry.group)
-                source.groups.setdefault(group, _Binding()).add(entry)
-                events.append(Live(group, tuple(entry.slots), tuple(entry.heads)))
-            case Unbound():
-                group = Group(entry.app, entry.group)
-                if (binding := source.groups.get(group)) is not None:
-                    binding.drop(entry.slots)
-                    if not binding.ordinals:
-                        del source.groups[group]
-                events.append(Gone(group, tuple(entry.slots)))
-            case Accepted() | Refused() | Applied():
-                if entry.slot is not None:
-                    events.append(Answered(entry.slot, entry))
-        return True
+
+def _apply(source: _Source, entry: Entry, events: list[Event], flips: dict[Group, _Flips]) -> bool:
+    """Apply one entry; False if it shows that the source is not known rightly."""
+    match entry:
+        case Message() | Signal() | Head():
+            return _deliver(source, entry, events)
+        case Bound() | Unbound():
+            return _listen(source, entry, events)
+        case AudienceSet() | AudienceDelta():
+            try:
+                return _audience(source, entry, flips)
+            except ValueError:  # no bitmap
+                return False
+        case Changed():
+            return _changed(source, entry, events)
+        case Accepted() | Refused() | Applied():
+            if entry.slot is not None:
+                events.append(Answered(entry.slot, entry))
+    return True
+
+
+def _listen(source: _Source, entry: Bound | Unbound, events: list[Event]) -> bool:
+    """Sessions begin to listen, or end it. Of a group that nobody listens to any more nothing is kept."""
+    group = Group(entry.app, entry.group)
+    if isinstance(entry, Bound):
+        listeners = source.groups.setdefault(group, Listeners())
+        known = listeners.bind(entry.ordinals, entry.slots, entry.audiences)
+        events.append(Live(group, tuple(entry.slots), tuple(entry.heads)))
+        return known
+    if (found := source.groups.get(group)) is not None:
+        found.unbind(entry.slots)
+        if not found.ordinals:
+            del source.groups[group]
+    events.append(Gone(group, tuple(entry.slots)))
+    return True
 
 
 def _deliver(source: _Source, entry: Message | Signal | Head, events: list[Event]) -> bool:
@@ -243,9 +273,52 @@ def _deliver(source: _Source, entry: Message | Signal | Head, events: list[Event
     An audience not known here, or a group that nobody is known to listen to, means that something was missed.
     """
     group = Group(entry.app, entry.group)
-    if (binding := source.groups.get(group)) is None:
+    if (listeners := source.groups.get(group)) is None:
         return False
-    if not isinstance(entry, Head) and entry.audience != 0:
+    if (slots := listeners.slots_of(entry.audience)) is None:
         return False
-    events.append(Deliver(group, entry, binding.slots))
+    if slots:
+        events.append(Deliver(group, entry, slots))
+    return True
+
+
+def _audience(source: _Source, entry: AudienceSet | AudienceDelta, flips: dict[Group, _Flips]) -> bool:
+    """An audience is told, changes or ends. Telling it is news to the gateway only; clients are told of changes."""
+    group = Group(entry.app, entry.group)
+    if (listeners := source.groups.get(group)) is None:
+        return isinstance(entry, AudienceDelta) and entry.ended
+    if isinstance(entry, AudienceSet):
+        listeners.tell(entry.audience, entry.version, bits_of(entry.members))
+        return True
+    if entry.ended:
+        changed = listeners.end(entry.audience)
+    else:
+        changed = listeners.change(entry.audience, entry.version, bits_of(entry.entered), bits_of(entry.left))
+    if changed is None:
+        return entry.ended
+    since, ordinals = changed
+    if ordinals:
+        flip = flips.setdefault(group, _Flips(since, entry.version, BitMap()))
+        flip.since, flip.version = min(flip.since, since), max(flip.version, entry.version)
+        flip.ordinals |= ordinals
+    return True
+
+
+def _seen(source: _Source, group: Group, flip: _Flips) -> tuple[Changed, tuple[int, ...]]:
+    """What the sessions are told who see other channels than before: one hint, however many audiences it were."""
+    listeners = source.groups.get(group, Listeners())
+    changed = Changed(group.app, group.name, flip.version, flip.since, ["visibility"])
+    return changed, listeners.slots_with(flip.ordinals)
+
+
+def _changed(source: _Source, entry: Changed, events: list[Event]) -> bool:
+    """A hint; it may come after the last session that it was for has ended."""
+    group = Group(entry.app, entry.group)
+    listeners = source.groups.get(group, Listeners())
+    try:
+        slots = listeners.slots_with(bits_of(entry.members)) if entry.members else listeners.slots
+    except ValueError:
+        return True
+    if slots:
+        events.append(Deliver(group, entry, slots))
     return True

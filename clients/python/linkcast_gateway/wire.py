@@ -69,6 +69,7 @@ class Bound(_Wire, tag="bound"):
     ordinals: list[int]
     slots: list[int]
     heads: list[tuple[str, int]] = []
+    audiences: list[list[int]] = []
 
 
 class Unbound(_Wire, tag="unbound"):
@@ -99,6 +100,51 @@ class Head(_Wire, tag="head"):
     group: str
     channel: str
     seq: int
+    audience: int = 0
+
+
+class AudienceSet(_Wire, tag="audience"):
+    """An audience, before its first use here: its members among those who listen on this link."""
+
+    app: str
+    group: str
+    audience: int
+    version: int
+    members: str
+
+
+class AudienceDelta(_Wire, tag="audience_delta"):
+    """Who entered an audience and who left it; after `ended` it is used no more."""
+
+    app: str
+    group: str
+    audience: int
+    version: int
+    entered: str = ""
+    left: str = ""
+    ended: bool = False
+
+
+class Changed(_Wire, tag="changed"):
+    """A group changed after `since`, up to `version`: whoever shows it pulls.
+
+    Attributes:
+        app: the group's app.
+        group: the group.
+        version: the group's version now.
+        since: its version before the first of these changes.
+        what: `group`, `members`, `channels`, `roles`, `visibility`; skip what is not known.
+        channels: which channels, where they are few enough to name.
+        members: for which ordinals; empty: everybody.
+    """
+
+    app: str
+    group: str
+    version: int
+    since: int
+    what: list[str]
+    channels: list[str] = []
+    members: str = ""
 
 
 class Accepted(_Wire, tag="accepted"):
@@ -147,7 +193,7 @@ class Registered(_Wire, tag="registered"):
 
 
 Answer = Accepted | Refused | Applied
-Entry = Message | Bound | Unbound | Signal | Head | Accepted | Refused | Applied
+Entry = Message | Bound | Unbound | Signal | Head | AudienceSet | AudienceDelta | Changed | Accepted | Refused | Applied
 
 
 class Lot(_Wire, tag="lot"):
@@ -159,6 +205,52 @@ class Lot(_Wire, tag="lot"):
     number: int
     entries: list[Entry]
     reset: bool = False
+    v: Version = 1
+
+
+class Notice(Struct, gc=False):
+    """What a person is told, as it is in the user's inbox; `Views` pulls those that were missed.
+
+    Attributes:
+        number: the user's notice version: rises with each.
+        group: the group.
+        version: the group's version.
+        at: when.
+        kind: what happened: `invited`, `removed`, `roles_given`, ...
+        count: how many it stands for.
+        by: who did it.
+        about: the user whom it happened to, where that is another one.
+        subject: what it happened to or by: a channel, category, role, invite, application.
+        end: how it ended.
+    """
+
+    number: int
+    group: str
+    version: int
+    at: int
+    kind: str
+    count: int = 1
+    by: str | None = None
+    about: str | None = None
+    subject: str | None = None
+    end: str = ""
+
+
+class NoticeOut(Struct, gc=False):
+    """One notice for sessions of one user."""
+
+    app: str
+    user: str
+    slots: list[int]
+    notice: Notice
+
+
+class NoticeLot(_Wire, tag="notices"):
+    """Notices to persons: hints, without a number or an order against lots."""
+
+    link: str
+    epoch: int
+    entries: list[NoticeOut]
     v: Version = 1
 
 
@@ -215,14 +307,14 @@ class LaterVersion(Exception):  # noqa: N818 - it says what the record is
 
 
 _versioned: Final = msgspec.json.Decoder(_Versioned)
-_lot_or_void: Final = msgspec.json.Decoder(Lot | Void)
+_record: Final = msgspec.json.Decoder(Lot | NoticeLot | Void)
 _raw_lot: Final = msgspec.json.Decoder(_RawLot)
 _entry: Final = msgspec.json.Decoder(Entry)
 _answers: Final = msgspec.json.Decoder(AnswerLot)
 encode: Final = msgspec.json.Encoder().encode
 
 
-def delivery(value: bytes) -> Lot | Void | None:
+def delivery(value: bytes) -> Lot | NoticeLot | Void | None:
     """The record of `deliveries` in `value`; None for one not known here.
 
     A lot with an entry of a kind that came later than this gateway keeps its other entries.
@@ -231,7 +323,7 @@ def delivery(value: bytes) -> Lot | Void | None:
         LaterVersion: it must not be read.
     """
     with contextlib.suppress(msgspec.DecodeError):
-        understood: Lot | Void = _lot_or_void.decode(value)
+        understood: Lot | NoticeLot | Void = _record.decode(value)
         return understood
     _refuse_later(value)
     try:

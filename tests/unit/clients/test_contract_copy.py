@@ -11,9 +11,20 @@ import linkcast_gateway as ours
 from linkcast_gateway import wire
 from topics import limits
 from topics.answers import Accepted, AnswerLot, Applied, Refused, Registered
-from topics.deliveries import Bound, DeliveryLot, Head, SignalOut, Unbound
+from topics.deliveries import (
+    AudienceDelta,
+    AudienceSet,
+    Bound,
+    Changed,
+    DeliveryLot,
+    Head,
+    NoticeLot,
+    SignalOut,
+    Unbound,
+)
 from topics.links import Void
 from topics.messages import Message
+from topics.notices import Kept, NoticeOut
 from topics.versions import AnswersVersion, DeliveriesVersion, LinksVersion
 
 
@@ -38,6 +49,12 @@ def test_its_schema_version_is_the_contracts_newest_of_what_it_reads(version: An
         (wire.Unbound, Unbound),
         (wire.Signal, SignalOut),
         (wire.Head, Head),
+        (wire.AudienceSet, AudienceSet),
+        (wire.AudienceDelta, AudienceDelta),
+        (wire.Changed, Changed),
+        (wire.Notice, Kept),
+        (wire.NoticeOut, NoticeOut),
+        (wire.NoticeLot, NoticeLot),
         (wire.Accepted, Accepted),
         (wire.Refused, Refused),
         (wire.Applied, Applied),
