@@ -139,6 +139,7 @@ class Lots:
 MEMBERSHIPS_HEAD: Final = b'{"t":"memberships","entries":['
 BINDINGS_HEAD: Final = b'{"t":"bindings","entries":['
 ANSWERS_HEAD: Final = b'{"t":"answers","entries":['
+NOTICES_HEAD: Final = b'{"t":"persons","entries":['
 
 
 def history_head(source: int) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from streams.rejects import each
-from streams.users import memberships, sessions
+from streams.users import memberships, notices, sessions
 from streams.users.desk import Desk
 from tables.batch import NO_BACKLOG, Backlog, Outputs, Record
 from tables.rows import Rows
@@ -15,7 +15,7 @@ from topics.codec import decode
 from topics.sessions import Up
 
 #: What the users role reads.
-INPUTS: Final = (catalog.MEMBERSHIPS, catalog.SESSIONS, catalog.LINK_VOIDS)
+INPUTS: Final = (catalog.MEMBERSHIPS, catalog.SESSIONS, catalog.LINK_VOIDS, catalog.NOTICES)
 
 
 class UsersCore:
@@ -26,12 +26,13 @@ class UsersCore:
         self.desk = Desk(rows, partition, partitions, links)
 
     def apply(self, records: Sequence[Record], now_ms: int, backlog: Backlog = NO_BACKLOG) -> Outputs:  # noqa: ARG002 -- nothing here waits for time or is shed
-        """Apply a batch: every record in order, then the bindings it asks for."""
+        """Apply a batch: every record in order, then the bindings and notices it asks for."""
         out = Outputs()
         for self.applying, record in enumerate(records):
             each(out, self.desk.partition, record, self._apply_one)
         self.applying = len(records)  # whatever raises from here on is no record's fault
         self.desk.bindings.drain(out)
+        self.desk.told.drain(out)
         return out
 
     def due_ms(self) -> int | None:
@@ -47,5 +48,7 @@ class UsersCore:
                 sessions.down(self.desk, decoded)
             case catalog.MEMBERSHIPS.name:
                 memberships.lot(self.desk, decoded)
+            case catalog.NOTICES.name:
+                notices.lot(self.desk, decoded)
             case catalog.LINK_VOIDS.name:
                 self.desk.voids.add(decoded.link, decoded.epoch)

@@ -1,9 +1,11 @@
-"""What the flows of the users role work with: the tables of one partition, and the tray for bindings."""
+"""What the flows of the users role work with: the tables of one partition, and the trays for what it writes."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
+from streams.users.told import Told
+from tables.inbox import Inboxes
 from tables.outbox import BINDINGS_HEAD, Lots
 from tables.rolls import Rolls
 from tables.rows import Rows
@@ -31,7 +33,9 @@ class Desk:
         self.voids = Voids(rows)
         self.sessions = Sessions(rows, self.voids)
         self.rolls = Rolls(rows)
+        self.inboxes = Inboxes(rows)
         self.bindings = Lots(catalog.BINDINGS.name, BINDINGS_HEAD)
+        self.told = Told(self.sessions)
 
     def bind(self, app: str, user: str, session: Session, group: str, ordinal: int) -> None:
         """Ask the group's owner to let the session hear the group."""

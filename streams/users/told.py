@@ -1,0 +1,49 @@
+"""The tray for notices: what a batch put into inboxes, for the sessions that these users have when it ends."""
+
+from __future__ import annotations
+
+from tables.batch import Outputs
+from tables.inbox import Taken
+from tables.outbox import cut
+from tables.sessions import Sessions
+from topics import catalog
+from topics.codec import encode
+from topics.deliveries import NoticeLot
+from topics.notices import Kept, NoticeOut
+from topics.wire import LinkAddress
+
+
+class Told:
+    """Notices of one batch, by user."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._of: dict[tuple[str, str], dict[int, Kept]] = {}
+
+    def add(self, app: str, user: str, taken: Taken) -> None:
+        """A user has another notice; one that it replaces is not told any more."""
+        notices = self._of.setdefault((app, user), {})
+        if taken.replaced is not None:
+            notices.pop(taken.replaced, None)
+        notices[taken.kept.number] = taken.kept
+
+    def drain(self, out: Outputs) -> None:
+        """Write all of it: one lot a link, more where it grows past LOT_BYTES; nothing for those offline."""
+        by_link: dict[LinkAddress, list[bytes]] = {}
+        for (app, user), notices in self._of.items():
+            for address, slots in self._slots(app, user).items():
+                entries = by_link.setdefault(address, [])
+                entries.extend([encode(NoticeOut(app, user, slots, kept)) for kept in notices.values()])
+        for address, gathered in by_link.items():
+            begins = encode(NoticeLot(address.link, address.epoch, [])).removesuffix(b"]}")
+            for entries in cut(gathered):
+                out.send(catalog.DELIVERIES.name, address.partition, None, begins + b",".join(entries) + b"]}")
+                out.counts["notices"] += len(entries)
+        self._of = {}
+
+    def _slots(self, app: str, user: str) -> dict[LinkAddress, list[int]]:
+        """Each link that the user has sessions on, and which."""
+        slots: dict[LinkAddress, list[int]] = {}
+        for session in self._sessions.of(app, user):
+            slots.setdefault(LinkAddress(session.link, session.epoch, session.partition), []).append(session.slot)
+        return slots
