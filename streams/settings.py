@@ -18,6 +18,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from tables.policy import read_policies
 from topics import limits
 
 PREFIX: Final = "LINKCAST_"
@@ -76,6 +77,12 @@ def new_key(name: str) -> str:
     return f"{name}:{secrets.token_urlsafe(_SECRET_BYTES)}"
 
 
+def _checked_policies(policies: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+    """Refuses limits that are none, or out of their range."""
+    read_policies(policies)
+    return policies
+
+
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Count = Annotated[int, Field(ge=1)]
 Megabytes = Annotated[int, Field(ge=16)]
@@ -83,6 +90,7 @@ Milliseconds = Annotated[int, Field(ge=1)]
 Folder = Annotated[Path, AfterValidator(_absolute)]
 Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split), AfterValidator(_checked_keys)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+PolicyOverrides = Annotated[dict[str, dict[str, int]], AfterValidator(_checked_policies)]
 Ports = Annotated[tuple[Port, ...], NoDecode, BeforeValidator(_split)]
 
 
@@ -105,6 +113,9 @@ class Settings(BaseSettings):
     replication: Count = Field(1, description="copies of each topic; as many brokers are needed")
     groups_memory_mb: Megabytes = Field(
         256, description="memory for groups, of a worker that serves every partition; idle groups leave it"
+    )
+    policies: PolicyOverrides = Field(
+        {}, description="limits that apps have otherwise than usual, as JSON: app -> limit -> value"
     )
     session_timeout_ms: Milliseconds = Field(6_000, description="a worker silent for this long loses its partitions")
     heartbeat_ms: Milliseconds = Field(1_000, description="how often a worker tells its group that it lives")

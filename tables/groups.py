@@ -9,15 +9,21 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
+from functools import cached_property
 
 import msgspec
 
 from tables import keys
+from tables.bans import Bans
+from tables.change_sets import ChangeSets
 from tables.channels import Channel
 from tables.linkmap import LinkMap
 from tables.maplog import MapLog
 from tables.members import Members
+from tables.mutes import Mutes
+from tables.origins import Origins
 from tables.outbox import Outbox
+from tables.profiles import Profiles
 from tables.rows import Rows
 from tables.voids import Voids
 from topics import limits
@@ -43,6 +49,9 @@ class _Row(msgspec.Struct, array_like=True):
     muted_until: int = 0
     ruled: bool = False
 
+
+#: The parts of a life, made when first asked for.
+_PARTS = ("change_sets", "origins", "profiles", "mutes", "bans", "requests", "codes")
 
 #: What a group takes in memory beside its members, bindings and messages, measured.
 _BYTES_PER_GROUP = 4_500
@@ -104,6 +113,8 @@ class Group:
         self.members.flush()
         self.members = Members(self._rows, self.key, self._first, self._first)
         self.owner, self.profile, self.muted_until, self.ruled = None, Profile(), 0, False
+        for part in _PARTS:
+            self.__dict__.pop(part, None)
         return ended
 
     def add(self, users: Iterable[str]) -> list[tuple[str, int]]:
@@ -120,6 +131,31 @@ class Group:
         """The channel's row is to be written with this batch."""
         self._sent = True
 
+    @cached_property
+    def change_sets(self) -> ChangeSets:
+        """Changes that come in parts."""
+        return ChangeSets(self._rows, self.key, self._first)
+
+    @cached_property
+    def origins(self) -> Origins:
+        """Since when and how members are such."""
+        return Origins(self._rows, self.key, self._first)
+
+    @cached_property
+    def profiles(self) -> Profiles:
+        """What members are in the group."""
+        return Profiles(self._rows, self.key, self._first)
+
+    @cached_property
+    def mutes(self) -> Mutes:
+        """Members whose sends are refused; none where it is not `ruled`."""
+        return Mutes(self._rows, self.key, self._first)
+
+    @cached_property
+    def bans(self) -> Bans:
+        """Users who are kept out."""
+        return Bans(self._rows, self.key, self._first)
+
     def prune(self, voids: Voids) -> None:
         """Drop the bindings of registrations that died since this was last asked. O(1) when none did."""
         if self._voids_seen != voids.changes:
@@ -134,6 +170,8 @@ class Group:
     def flush(self) -> None:
         """Write what changed to the rows."""
         self.members.flush()
+        if "origins" in self.__dict__:
+            self.origins.flush()
         self.map.flush()
         if self._sent:
             self.channel.flush()

@@ -23,7 +23,7 @@ EXPIRY: Final = b"d"  # + moment + group + life + what: a request or code ends t
 
 # Rows of the parts of a group: + group + first ordinal of its life, so that a later life sees none of them.
 CHANGE_SET: Final = b"h"  # + change set: how far it got
-MUTE: Final = b"u"  # + ordinal: until when the member is muted
+MUTE: Final = b"z"  # + ordinal: until when the member is muted
 BAN: Final = b"x"  # + user: until when the user is kept out
 PROFILE: Final = b"p"  # + ordinal: what the member is in the group
 ORIGIN: Final = b"j"  # + page: since when, and how, the members of a page of ordinals are such

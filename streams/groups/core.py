@@ -9,6 +9,7 @@ from streams.groups import bindings, cleanup, dispatch, relations
 from streams.groups.desk import Desk
 from streams.rejects import each
 from tables.batch import NO_BACKLOG, Backlog, Outputs, Record
+from tables.policy import NO_POLICIES, Policies
 from tables.rows import Rows
 from topics import catalog
 from topics.codec import decode
@@ -24,7 +25,13 @@ class GroupsCore:
     """One groups partition. See `tables.batch.Core`."""
 
     def __init__(
-        self, rows: Rows, partition: int, partitions: int, links: int, memory_bytes: int = _MEMORY_BYTES
+        self,
+        rows: Rows,
+        partition: int,
+        partitions: int,
+        links: int,
+        memory_bytes: int = _MEMORY_BYTES,
+        policies: Policies = NO_POLICIES,
     ) -> None:
         """Begin from the rows.
 
@@ -34,9 +41,10 @@ class GroupsCore:
             partitions: how many the cluster has.
             links: how many partitions `deliveries` has.
             memory_bytes: about what groups in memory may take; those idle for longest leave it.
+            policies: what each app may have.
         """
         self.applying = 0
-        self.desk = Desk(rows, partition, partitions, links, memory_bytes)
+        self.desk = Desk(rows, partition, partitions, links, memory_bytes, policies)
 
     def apply(self, records: Sequence[Record], now_ms: int, backlog: Backlog = NO_BACKLOG) -> Outputs:
         """Apply a batch: every record in order, then what time and clean-ups ask for, then rows and outputs."""

@@ -10,6 +10,7 @@ from tables.batch import Outputs
 from tables.chores import Chores
 from tables.groups import Group, Groups
 from tables.outbox import ANSWERS_HEAD, MEMBERSHIPS_HEAD, Lots, Outbox, Outlet, history_head
+from tables.policy import Policies
 from tables.quiet import Quiet
 from tables.rows import Rows
 from tables.voids import Voids
@@ -31,12 +32,16 @@ class Desk:
         partitions: how many the cluster has.
         links: how many partitions `deliveries` has.
         now_ms: the newest append time seen.
+        policies: what each app may have.
     """
 
-    def __init__(self, rows: Rows, partition: int, partitions: int, links: int, memory_bytes: int) -> None:
+    def __init__(
+        self, rows: Rows, partition: int, partitions: int, links: int, memory_bytes: int, policies: Policies
+    ) -> None:
         self.partition = partition
         self.partitions = partitions
         self.links = links
+        self.policies = policies
         self.now_ms = 0
         self.rows = rows
         self.voids = Voids(rows)

@@ -44,9 +44,24 @@ def _apply(desk: Desk, group: Group, command: RelationRecord) -> int:
     if command.expected is not None and command.expected != group.version:
         raise RefusalError("version_changed")
     if isinstance(command, Large) and command.change_set is not None:
-        if not group.change_sets.begins(command.change_set, command.part, command.parts, desk.now_ms):
-            return 0  # this part came before
-        changed = _HANDLERS[type(command)](desk, group, command)
-        group.change_sets.done(command.change_set, command.part, changed, group.version)
-        return changed
+        return _apply_part(desk, group, command, command.change_set)
     return _HANDLERS[type(command)](desk, group, command)
+
+
+def _apply_part(desk: Desk, group: Group, command: Large, change_set: str) -> int:
+    if not group.change_sets.fits(change_set, command.part, command.parts):
+        raise RefusalError("bad_command")
+    if not group.change_sets.begins(change_set, command.part):
+        return 0  # this part came before
+    before = group.version
+    changed = _HANDLERS[type(command)](desk, group, command)
+    group.change_sets.done(
+        change_set,
+        command.part,
+        command.parts,
+        changed=changed,
+        before=before,
+        version=group.version,
+        at=desk.now_ms,
+    )
+    return changed
