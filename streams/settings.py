@@ -18,8 +18,8 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from tables.policy import read_policies
 from topics import limits
+from topics.policy import read_policies
 
 PREFIX: Final = "LINKCAST_"
 FILE: Final = Path("linkcast.toml")
