@@ -17,11 +17,13 @@ from aiokafka.structs import ConsumerRecord
 from linkcast_gateway import (
     Answer,
     BadIdError,
+    Changed,
     GatewayError,
     Group,
     Handler,
     Link,
     Message,
+    Notice,
     NotRegisteredError,
     RefusedError,
     Registration,
@@ -57,6 +59,12 @@ class Heard(Handler):
 
     def on_message(self, group: Group, message: Message, slots: Sequence[int]) -> None:
         self.calls.put_nowait(("message", group.name, message.seq, bytes(message.body), slots))
+
+    def on_changed(self, group: Group, changed: Changed, slots: Sequence[int]) -> None:
+        self.calls.put_nowait(("changed", group.name, changed.version, slots))
+
+    def on_notice(self, app: str, user: str, notice: Notice, slots: Sequence[int]) -> None:
+        self.calls.put_nowait(("notice", app, user, notice.kind, slots))
 
     def on_answer(self, slot: int, answer: Answer) -> None:
         self.calls.put_nowait(("answer", slot, answer))
@@ -244,6 +252,51 @@ async def test_a_send_that_nobody_answers_is_sent_again_just_as_it_was(
     told = {"t": "accepted", "app": "demo", "group": "g", "channel": "main", "client_id": "c1", "seq": 7, "at": 5}
     await pipeline.deliver(2, lot(epoch, 1, told | {"slot": session.slot, "again": True}))
     assert (await accepted).seq == 7
+
+
+async def test_a_command_is_asked_for_by_the_sessions_user_and_its_answer_is_waited_for(
+    pipeline: Pipeline, heard: Heard, link: Link
+) -> None:
+    epoch = await pipeline.register(partition=2)
+    await call(heard)
+    session = link.new_session("demo", "ann", "phone")
+    given = asyncio.create_task(link.command(session, "g", "add_role_members", expected=4, role="crew", users=["bob"]))
+    command, record = await pipeline.next("relations", "add_role_members")
+    assert record.key == b"demo:g"
+    assert (command["by"], command["expected"], command["role"], command["users"]) == ("ann", 4, "crew", ["bob"])
+    applied = {"t": "applied", "app": "demo", "group": "g", "version": 5, "changed": 1, "request": command["request"]}
+    await pipeline.deliver(2, lot(epoch, 1, applied | {"slot": session.slot}))
+    assert (await given).version == 5
+
+
+async def test_a_refused_command_raises_its_code_and_one_that_names_no_id_is_not_sent(
+    pipeline: Pipeline, heard: Heard, link: Link
+) -> None:
+    epoch = await pipeline.register(partition=2)
+    await call(heard)
+    session = link.new_session("demo", "ann", "phone")
+    with pytest.raises(BadIdError):
+        await link.command(session, "g", "edit_list", which="white", channel="c", add_roles=["no id"])
+    asked = asyncio.create_task(link.command(session, "g", "delete_role", role="crew"))
+    command, _ = await pipeline.next("relations", "delete_role")
+    refused = {"t": "refused", "code": "not_permitted", "app": "demo", "group": "g", "request": command["request"]}
+    await pipeline.deliver(2, lot(epoch, 1, refused | {"slot": session.slot}))
+    with pytest.raises(RefusedError, match="not_permitted"):
+        await asked
+
+
+@pytest.mark.usefixtures("link")
+async def test_hints_and_notices_reach_the_handler(pipeline: Pipeline, heard: Heard) -> None:
+    epoch = await pipeline.register(partition=2)
+    await call(heard)
+    changed = {"t": "changed", "app": "demo", "group": "g", "version": 9, "since": 7, "what": ["roles"]}
+    await pipeline.deliver(2, lot(epoch, 1, bound(0), changed))
+    notice = {"number": 1, "group": "g", "version": 9, "at": 5, "kind": "roles_given"}
+    entry = {"app": "demo", "user": "ann", "slots": [0], "notice": notice}
+    await pipeline.deliver(2, {"t": "notices", "link": "L1", "epoch": epoch, "entries": [entry]})
+    assert (await call(heard))[0] == "live"
+    assert await call(heard) == ("changed", "g", 9, (0,))
+    assert await call(heard) == ("notice", "demo", "ann", "roles_given", (0,))
 
 
 async def test_a_refused_send_raises_its_code_and_tells_nobody_else(

@@ -26,7 +26,7 @@ from linkcast_gateway.errors import (
 from linkcast_gateway.handler import Handler, Registration, Session
 from linkcast_gateway.kafka import json_of
 from linkcast_gateway.life import Life
-from linkcast_gateway.wire import Accepted
+from linkcast_gateway.wire import Accepted, Applied, Refused
 
 # The contract's limits.
 BODY_BYTES: Final = 16 * 1024
@@ -35,10 +35,17 @@ SLOTS: Final = 1 << 32
 
 #: A send that nobody answered is sent again after this.
 RESEND_MS: Final = 3_000
-#: Sends that wait for an answer at once, in `send_and_wait`; more wait for their turn.
+#: A command that nobody answered for this long is given up.
+COMMAND_MS: Final = 30_000
+#: Sends and commands that wait for an answer at once; more wait for their turn.
+UNANSWERED: Final = 1_000
 #: Refusals that are for now only: the same send is tried again.
 _LATER: Final = frozenset({"throttled", "overloaded"})
-UNANSWERED: Final = 1_000
+#: Fields of commands that name things, and those that name many.
+_IDS: Final = frozenset({"user", "to", "owner", "role", "channel", "category", "invite", "application", "code"})
+_ID_LISTS: Final = frozenset(
+    {"users", "members", "add_users", "remove_users", "add_roles", "remove_roles", "black_roles", "white_roles"}
+)
 
 _ID: Final = re.compile(r"[A-Za-z0-9_.@-]{1,64}\Z")
 
@@ -169,7 +176,7 @@ class Link(Life):
         """
         client_id = client_id or uuid.uuid4().hex
         tried_at = tried_at if tried_at is not None else _wall_ms()
-        ask = Ask(session.slot, group, client_id)
+        ask = Ask(session.slot, group, "send", client_id)
         async with self._turns:
             try:
                 while _wall_ms() - tried_at < DEDUPE_WINDOW_MS:
@@ -181,7 +188,7 @@ class Link(Life):
                     match answer.result():
                         case Accepted() as accepted:
                             return accepted
-                        case refused if refused.code not in _LATER:
+                        case Refused(code=code) as refused if code not in _LATER:
                             raise RefusedError(refused)
                     await asyncio.sleep(RESEND_MS / 1000)
             finally:
@@ -204,6 +211,55 @@ class Link(Life):
             "body": Raw(body),
         }
         await self._produce("messages", f"{session.app}:{group}", wire.encode(record))
+
+    # Changes of groups: for the session's user, or, without asking who may, as the app's back end.
+
+    async def command(
+        self,
+        session: Session,
+        group: str,
+        what: str,
+        expected: int | None = None,
+        request: str | None = None,
+        **fields: Any,
+    ) -> Applied:
+        """Send a command for a session's user, whose permissions count, and wait for the answer.
+
+        It is sent once: a command that changes nothing is harmless, so whoever does not know may send it again.
+
+        Args:
+            session: for whom.
+            group: the group.
+            what: any command of the contract: `create_role`, `edit_list`, `join`, ...
+            expected: the group's version that the decision was made at; another one refuses the command.
+            request: names the command in its answer; one is made if none is given.
+            **fields: the command's own, as the contract names them; what is None is left out.
+
+        Raises:
+            RefusedError: it is refused, and changed nothing.
+            UnansweredError: nobody answered; it may have been applied or not.
+            BadIdError: something named is no id.
+            NotRegisteredError: the registration ended; it is not known whether it was applied.
+        """
+        request = request or uuid.uuid4().hex
+        _check_ids(*_ids_in(fields))
+        ask = Ask(session.slot, group, "command", request)
+        async with self._turns:
+            try:
+                answer = self._asks.answer(ask)
+                told = {"by": session.user, "expected": expected, **fields}
+                known = {name: value for name, value in told.items() if value is not None}
+                await self._relate(session, group, request, t=what, **known)
+                await asyncio.wait([answer], timeout=COMMAND_MS / 1000)
+                if answer.done():
+                    match answer.result():
+                        case Applied() as applied:
+                            return applied
+                        case Refused() as refused:
+                            raise RefusedError(refused)
+            finally:
+                self._asks.forget(ask)
+        raise UnansweredError("nobody answered the command: it may have been applied or not")
 
     async def create_group(
         self, session: Session, group: str, members: Sequence[str], kind: str = "team", request: str | None = None
@@ -250,6 +306,12 @@ class Link(Life):
 
     async def _send(self, topic: str, key: str, record: dict[str, Any]) -> None:
         await self._produce(topic, key, json_of(record))
+
+
+def _ids_in(fields: dict[str, Any]) -> list[str]:
+    """What a command's fields name."""
+    one = [fields[name] for name in _IDS if fields.get(name) is not None]
+    return one + [each for name in _ID_LISTS for each in fields.get(name, ())]
 
 
 def _check_ids(*ids: str) -> None:
