@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from topics.entities import GroupKind
+from topics.notices import Kept
 from topics.wire import U32, Count, Id
 
 #: Goes back into the request for the next page, as it is; null: this is the last one.
@@ -213,6 +214,23 @@ class GroupsAnswer(Struct, frozen=True, omit_defaults=True):
 
     groups: list[UserGroup]
     next: Next = None
+
+
+class NoticesAnswer(Struct, frozen=True):
+    """Some notices of a user's inbox, by number.
+
+    Attributes:
+        newest: the number of the newest notice; 0 if there never was one.
+        first: notices numbered below are gone, for there were too many or they were too old: who knows less than the
+            number before it has missed some.
+        notices: those after `since`, the oldest first. Numbers are left out where a later notice stands for them.
+        more: there are further ones: go on with `since` set to the last number of these.
+    """
+
+    newest: Count
+    first: Count
+    notices: list[Kept]
+    more: bool
 
 
 class LinkState(Struct, frozen=True):

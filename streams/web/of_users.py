@@ -6,11 +6,19 @@ from itertools import islice
 
 from streams.links.core import LinksCore
 from streams.users.core import UsersCore
-from streams.web.answers import GroupsAnswer, LinksAnswer, LinkState, SessionsAnswer, UserGroup, UserSession
+from streams.web.answers import (
+    GroupsAnswer,
+    LinksAnswer,
+    LinkState,
+    NoticesAnswer,
+    SessionsAnswer,
+    UserGroup,
+    UserSession,
+)
 from streams.web.asks import OfLinks, OfUser
 from streams.web.cursors import cursor_for
 from streams.web.tokens import Claims
-from topics.wire import Id
+from topics.wire import Count, Id
 
 #: Names the list of the cluster's links.
 LINKS_LIST = "links"
@@ -40,6 +48,18 @@ class GroupsAsk(OfUser, frozen=True, tag="groups"):
         if len(found) > self.limit:
             next_ = cursor_for(groups_list(self.app, self.user), found[self.limit - 1].group)
         return GroupsAnswer(found[: self.limit], next_)
+
+
+class NoticesAsk(OfUser, frozen=True, tag="notices"):
+    """What was the user told in person, after this number?"""
+
+    limit: int
+    since: Count = 0
+
+    def answer(self, core: UsersCore, asker: Claims) -> NoticesAnswer:
+        """See `Ask`."""
+        self.admit(asker)
+        return NoticesAnswer(*core.desk.inboxes.since(self.app, self.user, self.since, self.limit))
 
 
 class LinksAsk(OfLinks, frozen=True, tag="links"):

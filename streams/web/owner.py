@@ -19,7 +19,7 @@ from streams.batches.errors import NotOwnerError, UnavailableError
 from streams.web.asks import REFUSALS, Ask, Kind
 from streams.web.guard import CLAIMS
 from streams.web.of_groups import GroupAsk, LinkMapAsk, LinkSessionsAsk, MembersAsk, RecentAnswer, RecentAsk
-from streams.web.of_users import GroupsAsk, LinksAsk, SessionsAsk
+from streams.web.of_users import GroupsAsk, LinksAsk, NoticesAsk, SessionsAsk
 from streams.web.owners import Directory
 from streams.web.pages import ChannelId, Window
 from streams.web.problems import ProblemError
@@ -36,7 +36,7 @@ _AGAIN_S: Final = 0.1
 
 #: Every question there is.
 Question = (
-    GroupAsk | MembersAsk | LinkMapAsk | LinkSessionsAsk | RecentAsk | SessionsAsk | GroupsAsk | LinksAsk
+    GroupAsk | MembersAsk | LinkMapAsk | LinkSessionsAsk | RecentAsk | SessionsAsk | GroupsAsk | NoticesAsk | LinksAsk
 )  # msgspec decodes a union of structs by their tags
 
 _decode_question: Final = msgspec.json.Decoder(Question).decode

@@ -24,7 +24,7 @@ from streams.web.of_groups import (
     members_list,
     sessions_list,
 )
-from streams.web.of_users import LINKS_LIST, GroupsAsk, LinksAsk, SessionsAsk, groups_list
+from streams.web.of_users import LINKS_LIST, GroupsAsk, LinksAsk, NoticesAsk, SessionsAsk, groups_list
 from streams.web.problems import Code
 from streams.web.tokens import Role
 from topics.wire import U32, Id
@@ -83,6 +83,7 @@ class View:
 
 
 SINCE: Final = Number("since", "the version that you know: only what changed after it is told")
+KNOWN: Final = Number("since", "the newest number that you know: only notices after it are told", usual=0)
 
 
 def _members(call: Call) -> Ask:
@@ -98,6 +99,10 @@ def _link_sessions(call: Call) -> Ask:
 def _groups(call: Call) -> Ask:
     app, user = call.name("app"), call.name("user")
     return GroupsAsk(app, user, call.limit(), call.place(groups_list(app, user), Id))
+
+
+def _notices(call: Call) -> Ask:
+    return NoticesAsk(call.name("app"), call.name("user"), call.limit(), call.number(KNOWN) or 0)
 
 
 def _ordinal(call: Call, of: str) -> int:
@@ -176,6 +181,17 @@ _VIEWS: Final = (
         answer=answers.GroupsAnswer,
         missing="unknown_user",
         ask=_groups,
+    ),
+    View(
+        "notices",
+        f"{_USER}/notices",
+        _CALLERS,
+        "What a user was told in person, while online or not: invites, kicks, roles given, by number.",
+        "With `since`, what came after that number. A user who was never told anything has none.",
+        params=(KNOWN, LIMIT),
+        answer=answers.NoticesAnswer,
+        missing="unknown_user",
+        ask=_notices,
     ),
     View(
         "links",

@@ -15,10 +15,12 @@ from tests.views import APP, TOKENS, Cores, Views, path_of
 from topics import catalog, limits
 from topics.links import Register, Void
 from topics.memberships import Joined, MembershipLot
+from topics.notices import Notice, PersonLot
 
 OWNED = [view for view in VIEWS.values() if view.ask is not None]
 GROUP, MEMBERS, MAP, LINK = (path_of(VIEWS[name]) for name in ("group", "members", "link_map", "link_sessions"))
 GROUPS, SESSIONS, LINKS, MESSAGES = (path_of(VIEWS[name]) for name in ("groups", "sessions", "links", "messages"))
+NOTICES = path_of(VIEWS["notices"])
 
 
 @pytest_asyncio.fixture
@@ -145,6 +147,30 @@ async def test_a_users_groups_are_paged_by_name(views: Views, limit: int) -> Non
     cores(views).users.apply((catalog.MEMBERSHIPS, lots))
     found = await whole(views, GROUPS, "groups", limit)
     assert [one["group"] for one in found] == names
+
+
+async def test_a_users_notices_are_pulled_by_number_by_the_user_and_its_apps_gateways(views: Views) -> None:
+    for n in range(1, 6):
+        notice = Notice(APP, ["ann"], "g", n, n * 1_000, "invited", by="bob", subject=f"i{n}")
+        cores(views).users.apply((catalog.NOTICES, PersonLot([notice])))
+    status, told = await views.get(NOTICES, "since=2&limit=2")
+    assert (status, told["newest"], told["first"], told["more"]) == (200, 5, 1, True)
+    assert told["notices"] == [
+        {"number": n, "group": "g", "version": n, "at": n * 1_000, "kind": "invited", "by": "bob", "subject": f"i{n}"}
+        for n in (3, 4)
+    ]
+    _, rest = await views.get(NOTICES, "since=4", role="gateway", sub="a-gateway")
+    assert ([one["number"] for one in rest["notices"]], rest["more"]) == ([5], False)
+    assert len((await views.get(NOTICES))[1]["notices"]) == 5
+    status, problem = await views.get(NOTICES, sub="bob")
+    assert (status, problem["code"]) == (404, "unknown_user")
+
+
+async def test_who_was_never_told_anything_has_no_notices(views: Views) -> None:
+    assert await views.get(path_of(VIEWS["notices"], user="eve"), sub="eve") == (
+        200,
+        {"newest": 0, "first": 1, "notices": [], "more": False},
+    )
 
 
 async def test_a_users_sessions_are_told_with_device_and_link(views: Views) -> None:
