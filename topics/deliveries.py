@@ -136,7 +136,9 @@ class Changed(Wire, tag="changed", frozen=True):
         since: its version before the first of these changes.
         what: what changed; `visibility`: which channels the ones it is for see.
         channels: whose profile, lists or listeners changed; empty: none, or too many to name.
-        members: who it is for: ordinals, a bitmap as in `audience`; empty: every binding of the group on this link.
+        members: who it is for: ordinals, a bitmap as in `audience`; empty: `audience` says it.
+        audience: an audience told to this link before; 0: every binding of the group here.
+        audience_version: its version.
     """
 
     app: Id
@@ -146,6 +148,8 @@ class Changed(Wire, tag="changed", frozen=True):
     what: list[What]
     channels: list[Id] = []  # noqa: RUF012 -- msgspec copies an empty list
     members: str = ""
+    audience: U32 = 0
+    audience_version: Count = 0
 
 
 Entry = (

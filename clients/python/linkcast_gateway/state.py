@@ -314,11 +314,14 @@ def _seen(source: _Source, group: Group, flip: _Flips) -> tuple[Changed, tuple[i
 def _changed(source: _Source, entry: Changed, events: list[Event]) -> bool:
     """A hint; it may come after the last session that it was for has ended."""
     group = Group(entry.app, entry.group)
-    listeners = source.groups.get(group, Listeners())
+    if (listeners := source.groups.get(group)) is None:
+        return True
     try:
-        slots = listeners.slots_with(bits_of(entry.members)) if entry.members else listeners.slots
+        slots = listeners.slots_with(bits_of(entry.members)) if entry.members else listeners.slots_of(entry.audience)
     except ValueError:
         return True
+    if slots is None:  # an audience that is not known here
+        return False
     if slots:
         events.append(Deliver(group, entry, slots))
     return True

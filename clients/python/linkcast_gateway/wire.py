@@ -135,7 +135,8 @@ class Changed(_Wire, tag="changed"):
         since: its version before the first of these changes.
         what: `group`, `members`, `channels`, `roles`, `visibility`; skip what is not known.
         channels: which channels, where they are few enough to name.
-        members: for which ordinals; empty: everybody.
+        members: for which ordinals; empty: `audience` says it.
+        audience: for which audience; 0: everybody.
     """
 
     app: str
@@ -145,6 +146,7 @@ class Changed(_Wire, tag="changed"):
     what: list[str]
     channels: list[str] = []
     members: str = ""
+    audience: int = 0
 
 
 class Accepted(_Wire, tag="accepted"):
