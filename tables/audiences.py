@@ -21,6 +21,7 @@ from pyroaring import BitMap
 from tables import keys
 from tables.outbox import Outbox, Outlet
 from tables.rows import Rows
+from tables.voids import Voids
 from topics.wire import LinkAddress
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class Audience:
         return ordinals - self.exceptions if self.public else ordinals & self.exceptions
 
     def reach(self, map_: LinkMap) -> tuple[Outlet, ...]:
-        """The links with a listener who is in it, as of the last time that the links were told. O(links) after a change."""
+        """The links with a listener who is in it, as of when the links were last told. O(links) after a change."""
         if self._stamp != map_.version:
             self._stamp = map_.version
             self._reach = tuple([outlet for outlet in map_.outlets if self._any(map_.ordinals(outlet))])
@@ -279,9 +280,10 @@ class Audiences:
             audience.told.pop(outlet)
             self._dirty[audience] = None
 
-    def outlets(self) -> list[Outlet]:
-        """The links that know any."""
-        return list(self._told_on)
+    def prune(self, voids: Voids) -> None:
+        """The dead know none any more."""
+        for outlet in [one for one in self._told_on if voids.covers(one.address.link, one.address.epoch)]:
+            self.forget(outlet)
 
     def flush(self) -> None:
         """Write what changed to the rows."""

@@ -8,12 +8,15 @@ from there.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
+from pyroaring import BitMap
 
 from tables import keys
+from tables.audiences import Audiences, Flip
 from tables.bans import Bans
 from tables.change_sets import ChangeSets
 from tables.channels import Channel
@@ -25,6 +28,7 @@ from tables.origins import Origins
 from tables.outbox import Outbox
 from tables.profiles import Profiles
 from tables.rows import Rows
+from tables.sight import Sight
 from tables.voids import Voids
 from topics import limits
 from topics.codec import Malformed
@@ -32,6 +36,9 @@ from topics.entities import GroupKind, Profile
 from topics.keys import key_of, partition_of
 from topics.messages import MAIN
 from topics.wire import LinkAddress
+
+if TYPE_CHECKING:
+    from tables.structure import Place, Structure
 
 
 class _Row(msgspec.Struct, array_like=True):
@@ -48,10 +55,20 @@ class _Row(msgspec.Struct, array_like=True):
     profile: Profile = Profile()
     muted_until: int = 0
     ruled: bool = False
+    next_audience: int = 1
 
 
-#: The parts of a life, made when first asked for.
-_PARTS = ("change_sets", "origins", "profiles", "mutes", "bans", "requests", "codes")
+class _Part(Protocol):
+    """A part of a group that gathers changes in memory."""
+
+    def flush(self) -> None:
+        """Write what changed to the rows."""
+
+
+#: The parts of a life, made when first asked for: attributes of the group.
+_PARTS: Final = ("change_sets", "origins", "profiles", "mutes", "bans", "requests", "codes", "structure", "audiences")
+#: Those that gather changes in memory.
+_GATHERING: Final = ("origins", "structure", "audiences")
 
 #: What a group takes in memory beside its members, bindings and messages, measured.
 _BYTES_PER_GROUP = 4_500
@@ -76,14 +93,17 @@ class Group:
         self.owner = row.owner  #: the ordinal of who may do everything
         self.profile = row.profile
         self.muted_until = row.muted_until
-        #: Whether more than membership decides who sees and who sends: a channel, role, list, mute. Few groups have any.
+        #: Whether more than membership decides who sees and sends: a channel, role, list, mute. Few groups have any.
         self.ruled = row.ruled
         self._first = row.first
         self.members = Members(rows, self.key, row.first, row.next)
         self.map = LinkMap(rows, outbox, log, self.key, row.map, row.links)
-        self.channel = Channel(rows, self.key, MAIN)
+        self._numbers: dict[str, Channel] = {}
+        self._outbox = outbox
+        self._next_audience = row.next_audience
+        self._flips: list[Flip] = []
         self._voids_seen = voids.changes  # the Link map was loaded without the dead ones
-        self._sent = False
+        self._sent: dict[str, None] = {}
         self._written = stored or self._row()
 
     def create(
@@ -105,7 +125,8 @@ class Group:
     def delete(self) -> tuple[int, int]:
         """End. Returns the range of ordinals whose users are still to be told, and whose rows are to be removed."""
         self.map.end_all()
-        self.channel.end()
+        for channel in self._numbered():
+            self.numbers(channel).end()
         ended = self._first, self.members.next
         self.alive = False
         # The next life begins on a page of its own, so that the clean-up of this one never touches it.
@@ -113,6 +134,7 @@ class Group:
         self.members.flush()
         self.members = Members(self._rows, self.key, self._first, self._first)
         self.owner, self.profile, self.muted_until, self.ruled = None, Profile(), 0, False
+        self._next_audience = 1
         for part in _PARTS:
             self.__dict__.pop(part, None)
         return ended
@@ -127,9 +149,57 @@ class Group:
         self.map.end([ordinal for _, ordinal in removed])
         return removed
 
-    def sent(self) -> None:
+    def numbers(self, channel: str) -> Channel:
+        """The numbers of a channel, or of one that there was."""
+        if (found := self._numbers.get(channel)) is None:
+            found = self._numbers[channel] = Channel(self._rows, self.key, channel)
+        return found
+
+    def has_channel(self, channel: str) -> bool:
+        """Whether the group has a channel."""
+        if self.kind == "server":
+            return self.ruled and channel in self.structure.channels
+        return channel == MAIN
+
+    def common_channels(self) -> list[str]:
+        """The channels whose heads whoever begins to listen is told: those that every member sees, if they are few."""
+        if self.kind != "server":
+            return [MAIN]
+        if not self.ruled or len(self.structure.channels) > limits.BOUND_HEADS:
+            return []
+        return [channel for channel in self.structure.channels if self.audiences.of(channel) is None]
+
+    @cached_property
+    def structure(self) -> Structure:
+        """Its channels, categories, roles and lists."""
+        from tables.structure import Structure  # noqa: PLC0415
+
+        return Structure(self._rows, self.key, self._first)
+
+    @cached_property
+    def audiences(self) -> Audiences:
+        """Who hears what is sent into its channels."""
+        return Audiences(self._rows, self._outbox, self.key, self._first, self._next_audience, Sight(self))
+
+    def touched(self, touched: Mapping[Place, BitMap]) -> None:
+        """The structure changed: the visibility of these places may be another one for these members."""
+        self.ruled = True
+        self._flips += self.audiences.touched(touched)
+
+    def take_flips(self) -> list[Flip]:
+        """Who entered and who left places by what changed since the last call."""
+        flips, self._flips = self._flips, []
+        return flips
+
+    def sent(self, channel: str) -> None:
         """The channel's row is to be written with this batch."""
-        self._sent = True
+        self._sent[channel] = None
+
+    def _numbered(self) -> list[str]:
+        """The channels that had a message: those with a row."""
+        prefix = keys.name(keys.CHANNEL, self.key)
+        stored = [key[len(prefix) : -1].decode() for key, _ in self._rows.scan(prefix)]
+        return list(dict.fromkeys([*stored, *self._sent]))
 
     @cached_property
     def change_sets(self) -> ChangeSets:
@@ -161,24 +231,36 @@ class Group:
         if self._voids_seen != voids.changes:
             self._voids_seen = voids.changes
             self.map.prune(voids)
+            if self.ruled and "audiences" in self.__dict__:
+                self.audiences.prune(voids)
 
     @property
     def memory_bytes(self) -> int:
         """About what it takes in memory. O(links)."""
-        return _BYTES_PER_GROUP + self.members.memory_bytes + self.map.memory_bytes + self.channel.memory_bytes
+        numbers = sum([channel.memory_bytes for channel in self._numbers.values()])
+        held = _BYTES_PER_GROUP + self.members.memory_bytes + self.map.memory_bytes + numbers
+        if self.ruled and "structure" in self.__dict__:
+            held += self.structure.memory_bytes
+        if self.ruled and "audiences" in self.__dict__:
+            held += self.audiences.memory_bytes
+        return held
 
     def flush(self) -> None:
         """Write what changed to the rows."""
         self.members.flush()
-        if "origins" in self.__dict__:
-            self.origins.flush()
         self.map.flush()
-        if self._sent:
-            self.channel.flush()
-            self._sent = False
+        for channel in self._sent:
+            self.numbers(channel).flush()
+        self._sent = {}
+        for part in self._parts():
+            part.flush()
         if (row := self._row()) != self._written:
             self._rows.put(keys.GROUP + self.key, row)
             self._written = row
+
+    def _parts(self) -> list[_Part]:
+        """Those that were made and gather changes."""
+        return [self.__dict__[name] for name in _GATHERING if name in self.__dict__]
 
     def _row(self) -> bytes:
         next_ = self.members.next
@@ -195,6 +277,7 @@ class Group:
                 self.profile,
                 self.muted_until,
                 self.ruled,
+                self.audiences.next if "audiences" in self.__dict__ else self._next_audience,
             )
         )
 

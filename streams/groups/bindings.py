@@ -59,4 +59,6 @@ def resync(desk: Desk, resync: Resync) -> None:
     for key, bound in by_group.items():
         app, _, name = key.decode().partition(":")
         group = desk.groups.touch(app, name)
+        if group.ruled:
+            group.audiences.forget(outlet)
         desk.tell_bound(group, outlet, bound)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from streams.groups import audiences
 from streams.groups.overload import Overload
 from tables.batch import Outputs
 from tables.chores import Chores
@@ -100,13 +101,21 @@ class Desk:
             for ordinals, slots in _columns(unbound):
                 entry = Unbound(group.app, group.group, group.map.version, ordinals, slots)
                 outlet.entries.append(encode(entry))
+            if group.ruled and group.map.count(outlet) == len(bound):  # none that listened before does so still
+                group.audiences.forget(outlet)
             self.tell_bound(group, outlet, bound)
+        if group.ruled:
+            audiences.tell_changes(group)
 
     def tell_bound(self, group: Group, outlet: Outlet, pairs: Sequence[tuple[int, int]]) -> None:
         """Tell a link that these sessions, pairs of (ordinal, slot), listen to the group."""
-        heads = [(group.channel.name, group.channel.seq)]
+        heads = [(channel, group.numbers(channel).seq) for channel in group.common_channels()]
+        known = group.ruled and group.audiences.known_on(outlet)
         for ordinals, slots in _columns(pairs):
-            bound = Bound(group.app, group.group, group.map.version, ordinals, slots, heads)
+            of_each = [group.audiences.of_ordinal(outlet, ordinal) for ordinal in ordinals] if known else []
+            bound = Bound(
+                group.app, group.group, group.map.version, ordinals, slots, heads, of_each if any(of_each) else []
+            )
             outlet.entries.append(encode(bound))
 
     def flush(self) -> None:

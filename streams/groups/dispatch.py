@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from streams.groups.audiences import listeners
 from streams.groups.desk import Desk, slot_of
+from streams.groups.refusal import RefusalError
 from tables.groups import Group
+from tables.permissions import may_in
 from topics import limits
 from topics.answers import Accepted, Code, Refused
 from topics.codec import encode
@@ -15,24 +18,26 @@ def send(desk: Desk, send: Send) -> None:
     """A message: refused with a code, known from before, or numbered and delivered once per link."""
     desk.check_address(send.reply)
     group = desk.groups.touch(send.app, send.group)
-    channel = group.channel
-    taken = channel.known(send, desk.now_ms) if send.channel == channel.name else None
+    there = group.has_channel(send.channel)
+    taken = group.numbers(send.channel).known(send, desk.now_ms) if there else None
     if taken is None:
-        code = _shed(desk, group, send) or _refusal(group, send) or channel.refusal(send, desk.now_ms)
-        if code is not None:
+        try:
+            _check(desk, group, send)
+            _check_new(desk, group, send)
+        except RefusalError as refusal:
             refused = Refused(
-                code,
+                refusal.code,
                 app=send.app,
                 group=send.group,
                 client_id=send.client_id,
-                limit=_LIMITS.get(code),
+                limit=refusal.limit,
                 slot=slot_of(send.reply),
             )
             desk.answer(send.reply, refused)
-            desk.counts[f"refused:{code}"] += 1
+            desk.counts[f"refused:{refusal.code}"] += 1
             return
         desk.settle(group)  # before it is numbered: the heads told to a new listener end below what it is pushed
-        taken = channel.take(send, desk.now_ms)
+        taken = group.numbers(send.channel).take(send, desk.now_ms)
         _deliver(desk, group, send, taken.seq)
     else:
         desk.counts["again"] += 1
@@ -48,9 +53,12 @@ def signal(desk: Desk, signal: Signal) -> None:
         desk.counts["signals_shed"] += 1
         return
     group = desk.groups.touch(signal.app, signal.group)
-    if _refusal(group, signal) is not None:
+    try:
+        _check(desk, group, signal)
+    except RefusalError:
         return
     desk.settle(group)
+    audience, version, outlets = listeners(group, signal.channel)
     entry = encode(
         SignalOut(
             signal.app,
@@ -61,27 +69,32 @@ def signal(desk: Desk, signal: Signal) -> None:
             signal.sender,
             signal.body,
             signal.kind,
+            audience,
+            version,
         )
     )
-    for outlet in group.map.outlets:
+    for outlet in outlets:
         outlet.entries.append(entry)
     desk.counts["signals"] += 1
 
 
 def announce_heads(desk: Desk, now_ms: int) -> None:
     """Channels that went quiet: name their newest seq to every link once more."""
-    for key in desk.quiet.take(now_ms):
-        app, _, name = key.decode().partition(":")
+    for app, name, channel in desk.quiet.take(now_ms):
         group = desk.groups.touch(app, name)
+        if not group.has_channel(channel):
+            continue
         desk.settle(group)
-        channel = group.channel
-        entry = encode(Head(app, name, channel.name, channel.seq, group.version, group.map.version))
-        for outlet in group.map.outlets:
+        audience, version, outlets = listeners(group, channel)
+        seq = group.numbers(channel).seq
+        entry = encode(Head(app, name, channel, seq, group.version, group.map.version, audience, version))
+        for outlet in outlets:
             outlet.entries.append(entry)
 
 
 def _deliver(desk: Desk, group: Group, send: Send, seq: int) -> None:
-    channel = group.channel
+    channel = group.numbers(send.channel)
+    audience, version, outlets = listeners(group, send.channel)
     message = encode(
         Message(
             app=send.app,
@@ -98,36 +111,67 @@ def _deliver(desk: Desk, group: Group, send: Send, seq: int) -> None:
             at=desk.now_ms,
             body=send.body,
             kind=USUAL_KIND if send.kind == USUAL_KIND else send.kind,
+            audience=audience,
+            audience_version=version,
         )
     )
-    for outlet in group.map.outlets:
+    for outlet in outlets:
         outlet.entries.append(message)
     desk.counts["messages"] += 1
-    desk.counts["deliveries"] += len(group.map.outlets)
+    desk.counts["deliveries"] += len(outlets)
     desk.history.add(desk.partition, message)
     channel.keep(seq, message)
-    group.sent()
-    desk.quiet.heard(group.key, desk.now_ms)
+    group.sent(send.channel)
+    desk.quiet.heard(send.app, send.group, send.channel, desk.now_ms)
 
 
-def _shed(desk: Desk, group: Group, send: Send) -> Code | None:
-    return "overloaded" if desk.overload.sheds_sends and group.kind != "direct" and send.reply is not None else None
+def _check_new(desk: Desk, group: Group, send: Send) -> None:
+    """Refuse what is shed, and what must not be taken for new.
+
+    Raises:
+        RefusalError: overloaded, expired, throttled, clock_ahead.
+    """
+    if desk.overload.sheds_sends and group.kind != "direct" and send.reply is not None:
+        raise RefusalError("overloaded")
+    if (code := group.numbers(send.channel).refusal(send, desk.now_ms)) is not None:
+        raise RefusalError(code, _LIMITS.get(code))
 
 
-def _refusal(group: Group, message: Send | Signal) -> Code | None:
+def _check(desk: Desk, group: Group, message: Send | Signal) -> None:
+    """Refuse what may not be sent.
+
+    Raises:
+        RefusalError: why.
+    """
     if not group.alive:
-        return "unknown_group"
-    if message.channel != group.channel.name:
-        return "unknown_channel"
-    if group.members.ordinal_of(message.sender) is None:
-        return "not_a_member"
+        raise RefusalError("unknown_group")
+    if not group.has_channel(message.channel):
+        raise RefusalError("unknown_channel")
+    if (ordinal := group.members.ordinal_of(message.sender)) is None:
+        raise RefusalError("not_a_member")
+    if group.ruled:
+        _check_rules(group, ordinal, message.channel, desk.now_ms)
     if len(bytes(message.body)) > limits.BODY_BYTES:
-        return "message_too_large"
-    return None
+        raise RefusalError("message_too_large", limits.BODY_BYTES)
+
+
+def _check_rules(group: Group, ordinal: int, channel: str, now_ms: int) -> None:
+    """Refuse a sender that the group's channels, roles and mutes keep from sending."""
+    audience = group.audiences.of(channel)
+    if audience is not None and not audience.holds(ordinal):
+        raise RefusalError("not_visible")
+    until = max(group.mutes.until(ordinal), group.muted_until, group.structure.muted_until(channel))
+    if (
+        until > now_ms
+        and ordinal != group.owner
+        and (group.mutes.until(ordinal) > now_ms or not may_in(group, ordinal, channel, "mute"))
+    ):
+        raise RefusalError("muted", until)
+    if not may_in(group, ordinal, channel, "send"):
+        raise RefusalError("not_permitted")
 
 
 _LIMITS: dict[Code, int] = {
-    "message_too_large": limits.BODY_BYTES,
     "expired": limits.DEDUPE_WINDOW_MS,
     "throttled": limits.DEDUPE_PER_DEVICE,
     "clock_ahead": limits.CLOCK_SKEW_MS,

@@ -46,7 +46,7 @@ class GroupAsk(OfGroup, frozen=True, tag="group"):
             len(group.members),
             group.map.version,
             len(group.map.outlets),
-            [ChannelHead(group.channel.name, group.channel.seq, _first(group))],
+            [ChannelHead(name, group.numbers(name).seq, _first(group, name)) for name in group.common_channels()],
         )
 
 
@@ -130,9 +130,9 @@ class RecentAsk(OfGroup, frozen=True, tag="recent"):
     def answer(self, core: GroupsCore, asker: Claims) -> RecentAnswer:
         """See `Ask`."""
         group = visible(core, self, asker)
-        channel = group.channel
-        if self.channel != channel.name:
+        if not group.has_channel(self.channel) or not _sees(group, self.channel, asker):
             raise ProblemError("unknown_group")
+        channel = group.numbers(self.channel)
         span = self.window.span(channel.seq, channel.floor)
         recent = [(seq, msgspec.Raw(encoded)) for seq, encoded in channel.recent if seq in span]
         return RecentAnswer(channel.seq, recent, channel.floor)
@@ -163,8 +163,16 @@ def sessions_list(app: str, group: str, link: str) -> str:
     return f"sessions {app} {group} {link}"
 
 
-def _first(group: Group) -> int:
-    channel = group.channel
+def _sees(group: Group, channel: str, asker: Claims) -> bool:
+    """Whether the asker sees a channel; the app's gateways and admins see all."""
+    if asker.caller != "user" or not group.ruled or (audience := group.audiences.of(channel)) is None:
+        return True
+    ordinal = group.members.ordinal_of(asker.sub)
+    return ordinal is not None and audience.holds(ordinal)
+
+
+def _first(group: Group, channel_id: str) -> int:
+    channel = group.numbers(channel_id)
     return channel.floor + 1 if channel.seq > channel.floor else 0
 
 

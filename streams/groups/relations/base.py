@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from streams.groups.desk import Desk
+from streams.groups.refusal import RefusalError
 from tables.groups import Group
 from tables.permissions import may
-from topics.answers import Code
 from topics.entities import Permission
 from topics.events import Happened
 from topics.relations import Asked, Large
@@ -21,20 +21,6 @@ Handler = Callable[[Desk, Group, Any], int]
 Pairs = Sequence[tuple[str, int]]
 
 _SYSTEM: Final = None
-
-
-class RefusalError(Exception):
-    """A command is refused.
-
-    Attributes:
-        code: why.
-        limit: the limit that was passed, where there is one.
-    """
-
-    def __init__(self, code: Code, limit: int | None = None) -> None:
-        super().__init__(code)
-        self.code: Code = code
-        self.limit = limit
 
 
 def publish(desk: Desk, group: Group, command: Asked | None, event: Callable[..., Happened], **fields: Any) -> int:

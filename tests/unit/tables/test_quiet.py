@@ -10,30 +10,30 @@ from tables.rows import Rows
 from tests.cores import Memory, commit
 from topics import limits
 
-_GROUPS = st.sampled_from([b"a:g", b"a:h", b"a:i"])
+_CHANNELS = st.sampled_from([("a", "g", "main"), ("a", "g", "news"), ("a", "g.news", "main"), ("b", "g", "news")])
 
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["heard", "heard", "take", "reload"]), _GROUPS, st.integers(0, 1_500)), max_size=40
+        st.tuples(st.sampled_from(["heard", "heard", "take", "reload"]), _CHANNELS, st.integers(0, 1_500)), max_size=40
     )
 )
 def test_each_quiet_channel_is_given_once_when_it_is_due_and_after_a_reload_at_once(
-    steps: list[tuple[str, bytes, int]],
+    steps: list[tuple[str, tuple[str, str, str], int]],
 ) -> None:
     store, now = Memory(), 10_000
     rows = Rows(store)
-    quiet, due = Quiet(rows), dict[bytes, int]()
-    for step, group, passed in steps:
+    quiet, due = Quiet(rows), dict[tuple[str, str, str], int]()
+    for step, channel, passed in steps:
         now += passed
         match step:
             case "heard":
-                quiet.heard(group, now)
-                due[group] = now + limits.QUIET_MS
+                quiet.heard(*channel, now)
+                due[channel] = now + limits.QUIET_MS
             case "take":
                 taken = quiet.take(now)
-                assert sorted(taken) == sorted(g for g, at in due.items() if at <= now)
-                due = {g: at for g, at in due.items() if at > now}
+                assert sorted(taken) == sorted(one for one, at in due.items() if at <= now)
+                due = {one: at for one, at in due.items() if at > now}
             case _:
                 commit(rows, store)
                 rows = Rows(store)

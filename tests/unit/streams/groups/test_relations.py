@@ -135,7 +135,7 @@ def test_a_deletion_ends_every_binding_and_tells_every_member_once_in_steps(
     told = [pair for entry in left for pair in zip(entry.users, entry.ordinals, strict=True)]
     assert told == [(f"u{i}", i) for i in range(10) if i != 3]
     assert {entry.version for entry in left} == {3}
-    assert len(partition.store.rows) == 2 + 1  # group, channel, and the links' numbers
+    assert len(partition.store.rows) == 2  # the group, and the links' numbers
 
 
 def test_members_of_a_group_that_lived_for_part_of_a_batch_are_told_to_leave(partition: Partition) -> None:
