@@ -171,7 +171,7 @@ def test_a_hint_is_for_everybody_or_for_the_members_it_names(feed: Feed) -> None
 def test_a_hint_for_an_audience_goes_to_its_members_and_an_unknown_audience_is_asked_for(feed: Feed) -> None:
     events = feed(bound({1: 10, 2: 20}), told(5, [20]), changed(9, 7) | {"audience": 5})
     assert seen(events) == [(7, 9, ["roles"], {2})]
-    assert feed(changed(10, 9) | {"audience": 6}) == [Resync(0, 3)]
+    assert feed(changed(10, 9) | {"audience": 6}) == [Resync(0, 2)]
 
 
 def test_a_hint_that_comes_after_the_last_session_is_no_loss(feed: Feed) -> None:
