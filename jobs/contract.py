@@ -6,14 +6,18 @@ Schemas and the AsyncAPI document are generated whole. Nothing else in that fold
 
 from __future__ import annotations
 
+import base64
+import inspect
 import json
 import re
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args
 
 import msgspec
 import typer
+from pyroaring import BitMap
 
 from jobs import contract_asyncapi, contract_example
 from jobs.conformance import protocol as conformance
@@ -22,7 +26,7 @@ from jobs.limits import all_limits
 from jobs.problem import Problem
 from streams.web import openapi, problems
 from streams.web.views import VIEWS
-from topics import answers, catalog, rejects
+from topics import answers, catalog, entities, rejects, relations
 from topics.codec import TYPES
 from topics.keys import murmur2
 
@@ -37,6 +41,10 @@ PUBLIC: Final = (
 #: The limits that a gateway or a client meets.
 LIMITS: Final = (
     *("ID_CHARS", "BODY_BYTES", "BODY_DEPTH", "LOT_USERS", "RECORD_BYTES"),
+    *("NAME_CHARS", "TOPIC_CHARS", "AVATAR_CHARS", "CUSTOM_CHARS", "REQUEST_CHARS"),
+    *("CHANNELS", "CATEGORIES", "ROLES", "ROLES_OF_MEMBER", "LIST_ROLES", "OVERRIDES", "GROUP_MEMBERS"),
+    *("OPEN_REQUESTS", "OPEN_CODES", "CODE_USES", "REQUEST_MS", "CHANGE_SET_PARTS", "CHANGE_SETS", "BOUND_HEADS"),
+    *("NOTICE_USERS", "NOTICE_WINDOW_MS", "NOTICE_CHANNELS", "NOTICES_KEPT", "NOTICE_DAYS"),
     *("DEDUPE_WINDOW_MS", "DEDUPE_PER_DEVICE", "CLOCK_SKEW_MS", "QUIET_MS"),
     *("LINK_BEAT_MS", "LINK_TIMEOUT_MS", "PULL_MESSAGES"),
     *("PAGE_ENTRIES", "MAP_CHANGES", "CURSOR_CHARS", "TOKEN_BYTES", "TOKEN_S", "TOKEN_LEEWAY_S"),
@@ -47,6 +55,16 @@ VECTORS: Final = (
     *("a:b", "a:b1", "a:b_2", "app:g1", "app:g12", "demo:ann", "demo:friends", "Demo:A.b-C_9@x"),
     *("6f1c2d0e8b7a4c53", f"{'a' * 64}:{'z' * 64}"),
 )
+
+#: Sets for the table of bitmaps: none, an array, a bitmap, runs, more than one container.
+BITMAPS: Final[tuple[tuple[str, BitMap], ...]] = (
+    ("none", BitMap()),
+    ("0", BitMap([0])),
+    ("0, 3, 70000, 4294967295", BitMap([0, 3, 70_000, 2**32 - 1])),
+    ("0 to 9999, as runs", BitMap(range(10_000))),
+    ("every third from 0 to 149997", BitMap(range(0, 150_000, 3))),
+)
+_SHOWN_CHARS: Final = 100
 
 app = typer.Typer(add_completion=False)
 
@@ -136,6 +154,35 @@ def _codes() -> str:
     return table(("code", "meaning, and what to do"), *((f"`{code}`", text) for code, text in answers.CODES.items()))
 
 
+def _bitmaps() -> str:
+    rows = []
+    for what, bits in BITMAPS:
+        if "runs" in what:
+            bits.run_optimize()
+        data = bits.serialize()
+        text = base64.b64encode(data).decode()
+        shown = (
+            f"`{text}`" if len(text) <= _SHOWN_CHARS else f"{len(data):,} bytes, SHA-256 `{sha256(data).hexdigest()}`"
+        )
+        rows.append((what, str(len(bits)), shown.replace(",", " ", 1)))
+    return table(("ordinals", "how many", "base64, or what is in it"), *rows)
+
+
+def _commands() -> str:
+    rows = []
+    for command in get_args(relations.RelationRecord):
+        says = " ".join(inspect.cleandoc(command.__doc__ or "").split("\n\n")[0].split())
+        large = " In parts." if issubclass(command, relations.Large) else ""
+        says = re.sub(r" See `topics[^`]*`\.", "", says).replace("EVERYONE", "`everyone`")
+        rows.append((f"`{command.__struct_config__.tag}`", says + large))
+    return table(("command", "what it does"), *rows)
+
+
+def _permissions() -> str:
+    rows = ((f"`{name}`", says) for name, says in entities.PERMISSIONS.items())
+    return table(("permission", "lets its holder"), *rows)
+
+
 def _reasons() -> str:
     return table(("reason", "meaning"), *((f"`{reason}`", text) for reason, text in rejects.REASONS.items()))
 
@@ -176,6 +223,9 @@ def _example() -> str:
 BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "topics": _topics,
     "hashes": _hashes,
+    "bitmaps": _bitmaps,
+    "commands": _commands,
+    "permissions": _permissions,
     "codes": _codes,
     "reasons": _reasons,
     "views": _views,
