@@ -20,6 +20,7 @@ from tables.audiences import Audiences, Flip
 from tables.bans import Bans
 from tables.change_sets import ChangeSets
 from tables.channels import Channel
+from tables.codes import Codes
 from tables.linkmap import LinkMap
 from tables.maplog import MapLog
 from tables.members import Members
@@ -27,6 +28,7 @@ from tables.mutes import Mutes
 from tables.origins import Origins
 from tables.outbox import Outbox
 from tables.profiles import Profiles
+from tables.requests import Requests
 from tables.rows import Rows
 from tables.sight import Sight
 from tables.voids import Voids
@@ -225,6 +227,21 @@ class Group:
     def bans(self) -> Bans:
         """Users who are kept out."""
         return Bans(self._rows, self.key, self._first)
+
+    @cached_property
+    def requests(self) -> Requests:
+        """Invites and applications."""
+        return Requests(self._rows, self.key, self._first)
+
+    @cached_property
+    def codes(self) -> Codes:
+        """Invite codes."""
+        return Codes(self._rows, self.key, self._first)
+
+    @property
+    def first(self) -> int:
+        """Names its life: the lowest ordinal there may be."""
+        return self._first
 
     def prune(self, voids: Voids) -> None:
         """Drop the bindings of registrations that died since this was last asked. O(1) when none did."""

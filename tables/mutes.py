@@ -22,9 +22,13 @@ class Mutes:
         """How many there are, with those whose time is over and who were not dropped yet."""
         return len(self._until)
 
+    def until(self, ordinal: int) -> int:
+        """Until when the member is or was muted; 0: nobody muted it."""
+        return self._until.get(ordinal, 0)
+
     def muted(self, ordinal: int, now_ms: int) -> int:
         """Until when the member is muted; 0: it is not."""
-        until = self._until.get(ordinal, 0)
+        until = self.until(ordinal)
         return until if until > now_ms else 0
 
     def all(self, now_ms: int) -> dict[int, int]:
