@@ -31,6 +31,13 @@ REQUEST: Final = b"i"  # + kind + id: an invite or application
 REQUEST_OF: Final = b"a"  # + kind + user: the id of the open one of a user
 CODE: Final = b"y"  # + code: an invite code
 MEMBERS_PARTS: Final = (CHANGE_SET, MUTE, BAN, PROFILE, ORIGIN, REQUEST, REQUEST_OF, CODE)
+ROLE: Final = b"R"  # + role: what it is
+HOLDERS: Final = b"H"  # + role + chunk: its members
+PLACE: Final = b"P"  # + place: a channel or category, the roles on its lists, its overrides
+LISTED: Final = b"L"  # + place + list + chunk: the users on a list
+STRUCTURE_PARTS: Final = (ROLE, HOLDERS, PLACE, LISTED)
+#: What the clean-up of an ended group removes, beside its members: all that is keyed by its life.
+PARTS: Final = (*MEMBERS_PARTS, *STRUCTURE_PARTS, AUDIENCE)
 
 # Rows of the users role.
 SESSIONS: Final = b"s"  # + user: the user's sessions

@@ -83,6 +83,12 @@ class StoredSet:
             self._all_read()
         return self._bits
 
+    def __contains__(self, ordinal: int) -> bool:
+        """Whether it is in; reads its row at most."""
+        if not self.whole:
+            self._need(BitMap([ordinal]))
+        return ordinal in self._bits
+
     def add(self, ordinals: BitMap) -> BitMap:
         """Put these in; returns those that were not."""
         self._need(ordinals)
@@ -102,6 +108,11 @@ class StoredSet:
     def clear(self) -> BitMap:
         """Take all out; returns them."""
         return self.remove(BitMap(self.bits))
+
+    def drop(self) -> None:
+        """Remove its rows: there is no such set any more."""
+        for key, _ in list(self._rows.scan(self._prefix)):
+            self._rows.delete(key)
 
     def flush(self) -> None:
         """Write what changed to the rows."""
