@@ -11,11 +11,14 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/RoaringBitmap/roaring/v2"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -47,16 +50,21 @@ type Command struct {
 type Entry struct {
 	T, App, Group, Code          string
 	Slot                         int64
+	Ordinals                     []uint32
 	Slots                        []int64
+	Audiences                    [][]uint32 // of a bound: per ordinal
 	Heads                        [][2]json.RawMessage
 	Seq                          int64
 	ClientID                     string `json:"client_id"`
 	Link                         string
 	Epoch, Partition, Partitions int64
 	Body                         json.RawMessage
+	Audience                     uint32 // of all but messages
+	Members, Entered, Left       string // bitmaps
+	Ended                        bool
 	A, G                         string          // of a message: app, group
 	S, P                         int64           // seq, prev
-	Au                           int64           // audience
+	Au                           uint32          // audience
 	B                            json.RawMessage // body
 }
 
@@ -73,7 +81,14 @@ type source struct {
 	have    int64
 	trusted bool
 	askAt   time.Time
-	groups  map[string]map[int64]bool // group -> slots that listen
+	groups  map[string]*listeners
+}
+
+// listeners of one group: forgotten with the last of them.
+type listeners struct {
+	slots     map[int64]uint32           // slot -> ordinal
+	ordinals  map[uint32]map[int64]bool  // ordinal -> its slots
+	audiences map[uint32]*roaring.Bitmap // of ordinals; only of those that listen here
 }
 
 type registration struct{ epoch, partition int64 }
@@ -312,14 +327,14 @@ func (g *Gateway) feed(reg *registration, record *Record) bool {
 	}
 	from := g.sources[record.Source]
 	if from == nil {
-		from = &source{trusted: true, groups: map[string]map[int64]bool{}}
+		from = &source{trusted: true, groups: map[string]*listeners{}}
 		g.sources[record.Source] = from
 	}
 	switch {
 	case record.Number <= from.have:
 		return false
 	case record.Reset:
-		from.groups, from.trusted, from.askAt = map[string]map[int64]bool{}, true, time.Now().Add(pause)
+		from.groups, from.trusted, from.askAt = map[string]*listeners{}, true, time.Now().Add(pause)
 	case !from.trusted:
 		return false
 	case record.Number != from.have+1:
@@ -345,38 +360,130 @@ func (g *Gateway) apply(from *source, entry *Entry) bool {
 	switch entry.T {
 	case "bound":
 		if from.groups[entry.Group] == nil {
-			from.groups[entry.Group] = map[int64]bool{}
+			from.groups[entry.Group] = &listeners{map[int64]uint32{}, map[uint32]map[int64]bool{}, map[uint32]*roaring.Bitmap{}}
 		}
+		known := from.groups[entry.Group].bind(entry)
 		for _, slot := range entry.Slots {
-			from.groups[entry.Group][slot] = true
 			if client := g.clients[slot]; client != nil {
 				client.live(entry)
 			}
 		}
+		return known
 	case "unbound":
-		for _, slot := range entry.Slots {
-			delete(from.groups[entry.Group], slot)
-		}
-		if len(from.groups[entry.Group]) == 0 {
+		if group := from.groups[entry.Group]; group != nil && group.unbind(entry.Slots) {
 			delete(from.groups, entry.Group)
 		}
+	case "audience", "audience_delta":
+		group := from.groups[entry.Group]
+		return group != nil && group.change(entry) || entry.Ended
 	case "m", "signal", "head":
 		group := entry.Group + entry.G
-		slots, known := from.groups[group]
-		if !known || entry.Au != 0 {
+		if from.groups[group] == nil {
 			return false
 		}
-		for slot := range slots {
+		slots, known := from.groups[group].hear(entry.Audience + entry.Au)
+		for _, slot := range slots {
 			if client := g.clients[slot]; client != nil {
 				client.deliver(group, entry)
 			}
 		}
+		return known
 	case "accepted", "refused":
 		if client := g.clients[entry.Slot]; client != nil {
 			client.answered(entry)
 		}
 	}
 	return true
+}
+
+// bind adds sessions, and puts them into the audiences named; false if one of these was never told.
+func (l *listeners) bind(entry *Entry) bool {
+	for i, slot := range entry.Slots {
+		ordinal := entry.Ordinals[i]
+		l.slots[slot] = ordinal
+		if l.ordinals[ordinal] == nil {
+			l.ordinals[ordinal] = map[int64]bool{}
+		}
+		l.ordinals[ordinal][slot] = true
+	}
+	for i, named := range entry.Audiences {
+		for _, audience := range named {
+			if l.audiences[audience] == nil {
+				return false
+			}
+			l.audiences[audience].Add(entry.Ordinals[i])
+		}
+	}
+	return true
+}
+
+// unbind takes sessions away; an ordinal without a session leaves all audiences. True if nobody listens any more.
+func (l *listeners) unbind(slots []int64) bool {
+	for _, slot := range slots {
+		ordinal, known := l.slots[slot]
+		if !known {
+			continue
+		}
+		delete(l.slots, slot)
+		delete(l.ordinals[ordinal], slot)
+		if len(l.ordinals[ordinal]) > 0 {
+			continue
+		}
+		delete(l.ordinals, ordinal)
+		for _, audience := range l.audiences {
+			audience.Remove(ordinal)
+		}
+	}
+	return len(l.slots) == 0
+}
+
+// change tells an audience, changes one or ends it; false if it is not known.
+func (l *listeners) change(entry *Entry) bool {
+	if entry.T == "audience" {
+		members, err := bitmap(entry.Members)
+		l.audiences[entry.Audience] = members
+		return err == nil
+	}
+	audience := l.audiences[entry.Audience]
+	if audience == nil {
+		return false
+	}
+	if entry.Ended {
+		delete(l.audiences, entry.Audience)
+		return true
+	}
+	entered, errEntered := bitmap(entry.Entered)
+	left, errLeft := bitmap(entry.Left)
+	audience.AndNot(left)
+	audience.Or(entered)
+	return errEntered == nil && errLeft == nil
+}
+
+// hear gives the sessions of an audience; false if it is not known. A gateway of many sessions keeps what it gives.
+func (l *listeners) hear(audience uint32) ([]int64, bool) {
+	if audience == 0 {
+		return slices.Collect(maps.Keys(l.slots)), true
+	}
+	if l.audiences[audience] == nil {
+		return nil, false
+	}
+	var slots []int64
+	for _, ordinal := range l.audiences[audience].ToArray() {
+		for slot := range l.ordinals[ordinal] {
+			slots = append(slots, slot)
+		}
+	}
+	return slots, true
+}
+
+// bitmap reads a roaring bitmap in the portable format, in base64.
+func bitmap(text string) (*roaring.Bitmap, error) {
+	found := roaring.New()
+	if text == "" {
+		return found, nil
+	}
+	_, err := found.FromBase64(text)
+	return found, err
 }
 
 func (g *Gateway) distrust(number int64, from *source) {
