@@ -29,6 +29,7 @@ from tables.rows import Rows
 from topics import catalog
 from topics.bindings import Bind, BindingLot, Unbind
 from topics.codec import encode
+from topics.entities import GroupKind
 
 LINKS: Final = 100
 BODY_BYTES: Final = 300
@@ -64,9 +65,9 @@ class Sizes:
 class Core:
     """A groups core with one group; all of its members are online over LINKS links."""
 
-    def __init__(self, members: int) -> None:
+    def __init__(self, members: int, kind: GroupKind = "team") -> None:
         """Make the group and bind everybody."""
-        self.crowd = Crowd(1, members, LINKS, partitions=1)
+        self.crowd = Crowd(1, members, LINKS, 1, kind)
         self._rows = Rows(store := MemoryStore())
         self._store = store
         self._core = GroupsCore(self._rows, 0, 1, LINKS)
