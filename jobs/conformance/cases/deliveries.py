@@ -33,8 +33,8 @@ async def live(scene: Scene) -> None:
 
 @case(
     "expand",
-    "A message: to every slot bound to the group.",
-    "Keep, per source, group → slots; write a message to the connections of exactly these slots.",
+    "A message: to every slot of its audience.",
+    "Keep, per source, group → slots, and who is in which audience; write a message to exactly these slots.",
 )
 async def expand(scene: Scene) -> None:
     """Groups that share clients, a source, or nothing."""
@@ -218,7 +218,7 @@ async def other_sources(scene: Scene) -> None:
 
 @case(
     "reset",
-    "forget all bindings of this source; apply; `have = number`",
+    "forget all bindings and audiences of this source; apply; `have = number`",
     "A reset clears what this source had bound, and nothing of other sources; its number is the new `have`.",
 )
 async def reset(scene: Scene) -> None:
