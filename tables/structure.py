@@ -123,20 +123,28 @@ class Structure:
 
     def places(self) -> list[Place]:
         """Every category, and every channel that follows none."""
-        return [place for place in self._sites if place not in self.channels or self.place_of(place) == place]
+        return [place for place in self._sites if self.is_place(place)]
+
+    def is_place(self, place: Place) -> bool:
+        """Whether it is one of `places`."""
+        return place in self._sites and (place not in self.channels or self.place_of(place) == place)
 
     def place_of(self, channel: str) -> Place:
         """E(c): the place whose mode, lists and overrides count for a channel."""
         info = self.channels[channel]
         return category_place(info.category) if info.sync and info.category is not None else channel
 
-    def levels_of(self, channel: str) -> tuple[Place, ...]:
-        """The places whose overrides count for a channel, in their order: its category's, then its own."""
-        category = self.channels[channel].category
-        if category is None:
-            return (channel,)
-        above = category_place(category)
-        return (above,) if self.place_of(channel) == above else (above, channel)
+    def levels(self, place: Place) -> tuple[Place, ...]:
+        """The places whose overrides count in a channel or category: of a channel, its category's, then its own.
+
+        None where there are no channels but the implicit one.
+        """
+        if (info := self.channels.get(place)) is None:
+            return (place,) if place in self._sites else ()
+        if info.category is None:
+            return (place,)
+        above = category_place(info.category)
+        return (above,) if info.sync else (above, place)
 
     def followers(self, category: str) -> list[str]:
         """The channels that follow a category."""
