@@ -48,8 +48,10 @@ class Expiries:
         self._from = min(self._from, _moment(at))
 
     def drop(self, at: int, expiry: Expiry) -> None:
-        """It ended before that moment."""
-        self._rows.delete(_key(at, expiry))
+        """It ended otherwise."""
+        if self._rows.get(key := _key(at, expiry)) is None:
+            return  # it was taken
+        self._rows.delete(key)
         if at == self._next:
             self._next = self._find()
 

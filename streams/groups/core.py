@@ -55,14 +55,18 @@ class GroupsCore:
             each(out, self.desk.partition, record, self._apply_one)
         self.applying = len(records)  # whatever raises from here on is no record's fault
         dispatch.announce_heads(self.desk, now_ms)
+        relations.expire(self.desk, now_ms)
         cleanup.step(self.desk)
         self.desk.flush()
         self.desk.drain(out)
         return out
 
     def due_ms(self) -> int | None:
-        """At once while a clean-up is under way; else when the next quiet channel's head is due."""
-        return 0 if self.desk.chores else self.desk.quiet.due_ms()
+        """At once while a clean-up is under way; else when a quiet channel's head or the end of an invite is due."""
+        if self.desk.chores:
+            return 0
+        due = [at for at in (self.desk.quiet.due_ms(), self.desk.expiries.due_ms()) if at is not None]
+        return min(due, default=None)
 
     def _apply_one(self, record: Record) -> None:
         decoded = decode(record.topic, record.value)

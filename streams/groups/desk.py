@@ -9,6 +9,7 @@ from streams.groups import audiences
 from streams.groups.overload import Overload
 from tables.batch import Outputs
 from tables.chores import Chores
+from tables.expiries import Expiries
 from tables.groups import Group, Groups
 from tables.outbox import ANSWERS_HEAD, MEMBERSHIPS_HEAD, Lots, Outbox, Outlet, history_head
 from tables.policy import Policies
@@ -50,6 +51,7 @@ class Desk:
         self.groups = Groups(rows, self.outbox, self.voids, partition, partitions, memory_bytes)
         self.quiet = Quiet(rows)
         self.chores = Chores(rows)
+        self.expiries = Expiries(rows)
         self.history = Lots(catalog.HISTORY.name, history_head(partition))
         self._memberships = Lots(catalog.MEMBERSHIPS.name, MEMBERSHIPS_HEAD)
         self._answers = Lots(catalog.ANSWERS.name, ANSWERS_HEAD)

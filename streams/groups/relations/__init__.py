@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from streams.groups.relations.command import command
+from streams.groups.relations.requests import expire
 
-__all__ = ["command"]
+__all__ = ["command", "expire"]

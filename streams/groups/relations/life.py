@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
+from pyroaring import BitMap
 
 from streams.groups.desk import Desk
-from streams.groups.relations.base import Handler, RefusalError, columns, publish, require
+from streams.groups.refusal import RefusalError
+from streams.groups.relations.base import Handler, columns, publish, require
 from tables.chores import Disband
 from tables.groups import Group
 from topics.entities import Profile
-from topics.events import GroupCreated, GroupDeleted, GroupUpdated, OwnerChanged
+from topics.events import GroupCreated, GroupDeleted, GroupUpdated, Muted, OwnerChanged
 from topics.memberships import Joined
 from topics.relations import CreateGroup, DeleteGroup, TransferOwnership, UpdateGroup
 
@@ -26,9 +28,16 @@ def _create(desk: Desk, group: Group, command: CreateGroup) -> int:
         raise RefusalError("direct_needs_two")
     if command.owner is not None and command.owner not in command.members:
         raise RefusalError("unknown_member")
+    if command.by is not None and command.owner not in {None, command.by}:
+        raise RefusalError("not_permitted")
+    limit = desk.policies.of(command.app).group_members
+    if len(set(command.members)) > limit:
+        raise RefusalError("limit_reached", limit)
     profile = Profile(**{name: getattr(command, name) for name in _PROFILE})
     added = group.create(command.kind, command.members, command.owner, profile)
     users, ordinals = columns(added)
+    if added:
+        group.origins.add(ordinals[0], len(ordinals), desk.now_ms, "added", command.by)
     version = publish(
         desk,
         group,
@@ -58,20 +67,33 @@ def _update(desk: Desk, group: Group, command: UpdateGroup) -> int:
 
 def _transfer(desk: Desk, group: Group, command: TransferOwnership) -> int:
     to = group.members.ordinal_of(command.to)
-    if command.by is not None and (group.owner is None or group.members.ordinal_of(command.by) != group.owner):
-        raise RefusalError("not_permitted")
+    if to is not None and to == group.owner:
+        return 0
+    _require_owner(group, command.by)
     if to is None:
         raise RefusalError("unknown_member")
-    if to == group.owner:
-        return 0
+    if group.ruled and group.mutes.mute([to], 0, desk.now_ms):  # the owner is never muted
+        publish(desk, group, command, Muted, until=0, users=[command.to], ordinals=[to])
+    owners = BitMap([to] if group.owner is None else [to, group.owner])
     group.owner = to
+    if group.ruled:
+        group.touched(group.structure.everywhere(owners))
     publish(desk, group, command, OwnerChanged, owner=command.to)
     return 1
 
 
-def _delete(desk: Desk, group: Group, command: DeleteGroup) -> int:
-    if command.by is not None and (group.owner is None or group.members.ordinal_of(command.by) != group.owner):
+def _require_owner(group: Group, by: str | None) -> None:
+    """Refuse who asks, unless it is the owner or the back end.
+
+    Raises:
+        RefusalError: not_permitted.
+    """
+    if by is not None and (group.owner is None or group.members.ordinal_of(by) != group.owner):
         raise RefusalError("not_permitted")
+
+
+def _delete(desk: Desk, group: Group, command: DeleteGroup) -> int:
+    _require_owner(group, command.by)
     count = len(group.members)
     first, end = group.delete()
     desk.settle(group)
