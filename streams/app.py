@@ -19,7 +19,8 @@ from streams.links import core as links
 from streams.metrics.collector import Sources, registry_of
 from streams.settings import Settings
 from streams.sinks import core as sinks
-from streams.sinks.effects import StoreEffects
+from streams.sinks.effects import FinalEffects, StoreEffects, Waits
+from streams.sinks.final import core as final
 from streams.sinks.stores import Stores
 from streams.users import core as users
 from streams.web.health import Facts, LaneState, Progress, WorkerState, judge
@@ -36,6 +37,7 @@ from topics.policy import read_policies
 T = TypeVar("T")
 Role = Literal["groups", "users", "sinks"]
 ROLES: Final[tuple[Role, ...]] = ("groups", "users", "sinks")
+_FINAL: Final = "final"
 
 
 class Worker:
@@ -65,6 +67,7 @@ class Worker:
         )
         self._stores = Stores(settings)
         self._effects = StoreEffects(self._stores.table, self._stores.cache)
+        self._final = FinalEffects(self._stores.state)
         self._app: RoleApp | None = None
         self._requests = Requests()
         self.metrics = registry_of(self._sources())
@@ -112,12 +115,14 @@ class Worker:
             app=lambda: self._app,
             state=self.state,
             effects=self._effects,
+            final=self._final,
             stores=self._stores,
             requests=self._requests,
         )
 
     def _lane_state(self, app: RoleApp, lane: Lane) -> LaneState:
         now = time.monotonic()
+        waits: Waits = self._final if lane.kind.name == _FINAL else self._effects
         oldest = lane.oldest_ms()
         changelog = lane.kind.changelog
         reading = app.recovery.progress.get((changelog.name, lane.partition)) if changelog is not None else None
@@ -125,14 +130,14 @@ class Worker:
             lane.kind.name,
             lane.partition,
             lane.state,
-            reason=self._effects.paused_for(lane.partition) or lane.paused_for,
+            reason=waits.paused_for(lane.partition) or lane.paused_for,
             lag=lane.lag(),
             oldest_s=None if oldest is None else max(0, wall_ms() - oldest) / 1000,
             closed_s=now - lane.opening_since,
             idle_s=now - lane.counters.progressed_at,
             failures=lane.failures,
             heartbeat_s=now - lane.heartbeat_at,
-            stores={store: now - wait.since for store, wait in self._effects.waits(lane.partition).items()},
+            stores={store: now - wait.since for store, wait in waits.waits(lane.partition).items()},
             progress=None
             if reading is None
             else Progress(reading.position - reading.begin, reading.end - reading.begin),
@@ -178,6 +183,9 @@ class Worker:
                 ]
             case "sinks":
                 make_sinks = self._announced("sinks", lambda rows, partition, *_: sinks.SinksCore(rows, partition))
+                make_final = self._announced(
+                    _FINAL, lambda rows, partition, partitions, _: final.FinalCore(rows, partition, partitions)
+                )
                 return [
                     LaneKind(
                         "sinks",
@@ -186,7 +194,9 @@ class Worker:
                         make_sinks,
                         self._effects,
                         batch_bytes=limits.SINK_BATCH_BYTES,
-                    )
+                    ),
+                    # Lanes of their own: a million changed rows on their way do not hold up messages.
+                    LaneKind(_FINAL, final.INPUTS, None, make_final, self._final),
                 ]
 
     def _announced(self, kind: str, make: Callable[[Rows, int, int, int], Core]) -> MakeCore:

@@ -81,7 +81,7 @@ NOTICES = Topic("notices", _P, "lots, one a users partition", 7 * _DAY_MS, (_GRO
 HISTORY = Topic("history", _P, "lots, one a groups partition", 7 * _DAY_MS, (_GROUPS,), (_SINKS, _VIEWS))
 REJECTS = Topic("rejects", _P, "that of the rejected record", 7 * _DAY_MS, (_GROUPS, _USERS, _SINKS), (_SERVICES,))
 
-STORED = Topic("stored", _P, "history partition", None, (_SINKS,), (_VIEWS,))
+STORED = Topic("stored", _P, "history partition, or topic/partition", None, (_SINKS,), (_VIEWS,))
 OWNERS = Topic("owners", _ONE, "role/partition", None, (_GROUPS, _USERS, _SINKS), (_VIEWS,))
 
 GROUPS_CHANGELOG = Topic("groups-changelog", _P, "row", None, (_GROUPS,), (_GROUPS,))

@@ -17,7 +17,7 @@ from topics.links import LinkRecord, Void
 from topics.memberships import MembershipLot
 from topics.messages import HistoryLot, MessageRecord, Send, Signal
 from topics.notices import PersonLot
-from topics.owners import Owner, Stored
+from topics.owners import Owner, StoredRecord
 from topics.rejects import Reason, Reject
 from topics.relations import RelationRecord
 from topics.resync import Resync
@@ -42,7 +42,7 @@ TYPES: Final[dict[str, Any]] = {  # Any: unions of structs are type forms, not t
     catalog.NOTICES.name: PersonLot,
     catalog.HISTORY.name: HistoryLot,
     catalog.REJECTS.name: Reject,
-    catalog.STORED.name: Stored,
+    catalog.STORED.name: StoredRecord,
     catalog.OWNERS.name: Owner,
 }
 

@@ -1,4 +1,4 @@
-"""`owners`: which worker serves a partition, so that any view finds it. `stored`: how far history is stored."""
+"""`owners`: which worker serves a partition, so that any view finds it. `stored`: how far the stores have come."""
 
 from __future__ import annotations
 
@@ -34,3 +34,23 @@ class Stored(Wire, tag="stored", frozen=True):
     offset: Count
     at: Millis
     v: OwnersVersion = FIRST
+
+
+class StateStored(Wire, tag="state_stored", frozen=True):
+    """All of a partition of `topic` below `offset` is in the final state; keyed by `topic/partition`.
+
+    Attributes:
+        topic: `relation-events` or `channel-members`.
+        partition: which.
+        offset: the first that is not stored yet.
+        at: append time of the last stored record.
+    """
+
+    topic: str
+    partition: U32
+    offset: Count
+    at: Millis
+    v: OwnersVersion = FIRST
+
+
+StoredRecord = Stored | StateStored

@@ -10,6 +10,7 @@ from jobs.verify.history import ChannelKey, History
 from jobs.verify.world import StoredMessage, World, place
 from topics import catalog, limits
 from topics.codec import Malformed
+from topics.owners import Stored
 
 
 def judge_stores(world: World, history: History, findings: Findings, *, settled: bool) -> None:
@@ -37,7 +38,7 @@ def _watermarks(world: World, findings: Findings) -> dict[int, int]:
     for row, record in world.rows(catalog.STORED):
         if isinstance(record, Malformed):
             findings.add("unreadable", place(catalog.STORED, row))
-        else:
+        elif isinstance(record, Stored):
             found[record.partition] = record.offset
     return found
 

@@ -22,7 +22,7 @@ from streams.batches.kind import LaneKind
 from streams.batches.lane import Lane
 from streams.batches.role import RoleApp
 from streams.metrics.catalog import COMMON, METRICS
-from streams.sinks.effects import StoreEffects
+from streams.sinks.effects import FinalEffects, StoreEffects, Waits
 from streams.sinks.stores import Stores
 from streams.web.health import STATUSES, LaneState, WorkerState, base
 from streams.web.reader import TIERS
@@ -72,8 +72,9 @@ class Sources:
         partitions: how many the cluster has, by kind of lane.
         app: the running app, if it runs.
         state: what `/health` is made from.
-        effects: what the sinks do.
-        stores: both stores.
+        effects: what the sinks do with history.
+        final: what they do with the final state.
+        stores: all stores.
         requests: what the views were asked.
     """
 
@@ -83,6 +84,7 @@ class Sources:
     app: Callable[[], RoleApp | None]
     state: Callable[[], WorkerState]
     effects: StoreEffects
+    final: FinalEffects
     stores: Stores
     requests: Requests
 
@@ -170,14 +172,25 @@ class _Worker(Collector):
 
     def _stores(self, out: _Families) -> None:
         sources = self._sources
-        stores = {"cassandra": sources.stores.table.seconds, "redis": sources.stores.cache.seconds}
-        waiting = Counter(store for lane in sources.state().lanes for store in sources.effects.waits(lane.partition))
+        seconds = (
+            ("cassandra", sources.stores.table.seconds),
+            ("redis", sources.stores.cache.seconds),
+            ("cassandra_final", sources.stores.state.seconds),
+        )
+        effects: dict[str, Waits] = {"final": sources.final}
+        waiting = Counter(
+            store
+            for lane in sources.state().lanes
+            for store in effects.get(lane.kind, sources.effects).waits(lane.partition)
+        )
         out.add("linkcast_stored_messages_total", sources.effects.stored)
         for store in _STORES:
-            out.add("linkcast_store_failures_total", sources.effects.tries_failed[store], store)
+            failed = sources.effects.tries_failed[store] + sources.final.tries_failed[store]
+            out.add("linkcast_store_failures_total", failed, store)
             out.add("linkcast_store_waiting_lanes", waiting[store], store)
-            for operation, seconds in stores[store].items():
-                out.add("linkcast_store_seconds", seconds, store, operation)
+        for store, of_store in seconds:
+            for operation, spread in of_store.items():
+                out.add("linkcast_store_seconds", spread, store, operation)
 
 
 def _kind(out: _Families, kind: LaneKind, lanes: list[Lane]) -> None:

@@ -1,4 +1,4 @@
-"""What the sinks role does outside of Kafka: each batch into both stores, side by side, before its transaction.
+"""What the sinks role does outside of Kafka: each batch into its stores, side by side, before its transaction.
 
 A store that is away is waited for; until then the batch's lane stands still with a reason, takes no more than its
 bounded queue holds, and goes on where it stood. What Cassandra will never take goes to `rejects` with this batch.
@@ -10,19 +10,25 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from streams.rejects import reject
-from streams.sinks.cassandra import Writing
+from streams.sinks.cassandra import message_runs
 from streams.sinks.core import Entry, Keep
+from streams.sinks.final import store
+from streams.sinks.final.changes import Change, Ended
+from streams.sinks.final.core import Settle
 from streams.sinks.patience import patiently
+from streams.sinks.session import Refusal, Writing
 from tables.batch import Outputs, Record
+from topics.messages import Message
 
 
 class Table(Protocol):
     """Where history is kept for good."""
 
-    async def write(self, writing: Writing) -> None:
+    async def write(self, writing: Writing[Message]) -> None:
         """See `HistoryTable.write`."""
 
 
@@ -45,27 +51,22 @@ class Wait(NamedTuple):
     since: float
 
 
-class StoreEffects:
-    """The lanes' `store_effects`, one for all lanes of a worker."""
+class State(Protocol):
+    """Where the final state is kept."""
 
-    def __init__(self, table: Table, cache: Cache) -> None:
-        self.stored = 0  #: messages stored since the worker began
-        self._table = table
-        self._cache = cache
+    async def write(self, writing: Writing[Change]) -> list[Refusal]:
+        """See `FinalState.write`."""
+
+    async def end(self, ended: Ended) -> None:
+        """See `FinalState.end`."""
+
+
+class Waits:
+    """The stores that the lanes of a kind wait for."""
+
+    def __init__(self) -> None:
         self.tries_failed: Counter[str] = Counter()  #: by store
         self._waits: dict[int, dict[str, Wait]] = {}
-
-    async def __call__(self, outputs: Outputs, records: Sequence[Record]) -> None:
-        """Store what a batch brings; returns when it is there, however long that takes."""
-        if not isinstance(outputs, Keep) or not outputs.entries:
-            return
-        writing = Writing([entry.message for entry in outputs.entries])
-        async with asyncio.TaskGroup() as both:
-            both.create_task(self._patiently(outputs, "cassandra", lambda: self._table.write(writing)))
-            both.create_task(self._patiently(outputs, "redis", lambda: self._cache.write(outputs.entries)))
-        for index, detail in {outputs.entries[at].record: detail for at, detail in writing.refused}.items():
-            reject(outputs, outputs.partition, records[index], "handler_failed", f"cassandra: {detail}")
-        self.stored += len(outputs.entries) - len(writing.refused)
 
     def paused_for(self, partition: int) -> str | None:
         """Which stores a partition waits for and why; None if it does not wait."""
@@ -75,8 +76,8 @@ class StoreEffects:
         """The stores that a partition waits for now."""
         return self._waits.get(partition, {})
 
-    async def _patiently(self, outputs: Keep, store: str, attempt: Callable[[], Awaitable[None]]) -> None:
-        waits = self._waits.setdefault(outputs.partition, {})
+    async def _patiently(self, partition: int, store: str, attempt: Callable[[], Awaitable[object]]) -> None:
+        waits = self._waits.setdefault(partition, {})
 
         def tell(reason: str | None) -> None:
             if reason is None:
@@ -87,3 +88,51 @@ class StoreEffects:
                 self.tries_failed[store] += 1
 
         await patiently(attempt, tell)
+
+
+class StoreEffects(Waits):
+    """The `store_effects` of the lanes of history, one for all lanes of a worker."""
+
+    def __init__(self, table: Table, cache: Cache) -> None:
+        super().__init__()
+        self.stored = 0  #: messages stored since the worker began
+        self._table = table
+        self._cache = cache
+
+    async def __call__(self, outputs: Outputs, records: Sequence[Record]) -> None:
+        """Store what a batch brings; returns when it is there, however long that takes."""
+        if not isinstance(outputs, Keep) or not outputs.entries:
+            return
+        writing = Writing(message_runs([entry.message for entry in outputs.entries]))
+        at = outputs.partition
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._patiently(at, "cassandra", lambda: self._table.write(writing)))
+            both.create_task(self._patiently(at, "redis", lambda: self._cache.write(outputs.entries)))
+        _reject(outputs, at, records, [outputs.entries[one.at].record for one in writing.refused], writing.refused)
+        self.stored += len(outputs.entries) - len(writing.refused)
+
+
+class FinalEffects(Waits):
+    """The `store_effects` of the lanes of the final state, one for all lanes of a worker."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__()
+        self._state = state
+
+    async def __call__(self, outputs: Outputs, records: Sequence[Record]) -> None:
+        """Write what a batch changes, then empty what ended; returns when it is so, however long that takes."""
+        if not isinstance(outputs, Settle) or not outputs.changes:
+            return
+        writing, at = store.writing(outputs.changes), outputs.partition
+        await self._patiently(at, "cassandra", lambda: self._state.write(writing))
+        for ended in outputs.ended:
+            await self._patiently(at, "cassandra", partial(self._state.end, ended))
+        _reject(outputs, at, records, [outputs.sources[one.at] for one in writing.refused], writing.refused)
+
+
+def _reject(
+    outputs: Outputs, partition: int, records: Sequence[Record], indexes: list[int], refused: list[Refusal]
+) -> None:
+    """What Cassandra will never take goes to `rejects`, once a record."""
+    for index, one in dict(zip(indexes, refused, strict=True)).items():
+        reject(outputs, partition, records[index], "handler_failed", f"cassandra: {one.detail}")

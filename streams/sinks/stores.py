@@ -1,4 +1,4 @@
-"""Both stores of a worker: made once, used by its lanes and its views, closed at its end."""
+"""The stores of a worker: made once, used by its lanes and its views, closed at its end."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Self
 
 from streams.settings import Settings
 from streams.sinks.cassandra import HistoryTable
+from streams.sinks.final.store import FinalState
 from streams.sinks.redis import RecentCache
 
 
@@ -16,6 +17,7 @@ class Stores:
     def __init__(self, settings: Settings) -> None:
         self.table = HistoryTable(settings)
         self.cache = RecentCache(settings)
+        self.state = FinalState(settings)
 
     async def __aenter__(self) -> Self:
         """They connect on first use."""
@@ -23,4 +25,4 @@ class Stores:
 
     async def __aexit__(self, *_: object) -> None:
         """Disconnects."""
-        await asyncio.gather(self.table.close(), self.cache.close())
+        await asyncio.gather(self.table.close(), self.cache.close(), self.state.close())

@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 from streams.sinks.patience import AwayError
-from topics.owners import Owner, Stored
+from topics.owners import Owner, StateStored, Stored, StoredRecord
 
 
 class Directory:
-    """The newest of `owners` and `stored`."""
+    """The newest of `owners` and `stored`.
+
+    Attributes:
+        complete: has seen all that was there when it began.
+        behind: offsets that it had not seen when its follower looked last.
+        looked_at: when that was, by the monotonic clock; None: not yet.
+        begun_anew: how often all was read again, because the follower found nothing any more.
+    """
 
     def __init__(self) -> None:
-        self.complete = False  #: has seen all that was there when it began
+        self.complete = False
+        self.behind = 0
+        self.looked_at: float | None = None
+        self.begun_anew = 0
         self._urls: dict[tuple[str, int], str] = {}
         self._stored: dict[int, Stored] = {}
+        self._state: dict[tuple[str, int], StateStored] = {}
 
     def owner(self, record: Owner) -> None:
         """A partition has this owner from here on."""
         self._urls[record.role, record.partition] = record.url
 
-    def stored(self, record: Stored) -> None:
-        """History is stored up to here."""
-        self._stored[record.partition] = record
+    def stored(self, record: StoredRecord) -> None:
+        """History, or the final state, is stored up to here."""
+        if isinstance(record, Stored):
+            self._stored[record.partition] = record
+        else:
+            self._state[record.topic, record.partition] = record
+
+    def state_watermarks(self) -> dict[tuple[str, int], StateStored]:
+        """How far the final state is stored, by topic and partition."""
+        return dict(self._state)
 
     def url(self, role: str, partition: int) -> str | None:
         """Where a partition's owner was found last."""

@@ -12,9 +12,10 @@ from msgspec import Raw, structs
 
 from jobs.services import Services
 from streams.settings import Settings
-from streams.sinks.cassandra import HistoryTable, Writing
+from streams.sinks.cassandra import HistoryTable, message_runs
 from streams.sinks.core import Entry
 from streams.sinks.redis import EPOCH, recent_key
+from streams.sinks.session import Writing
 from streams.sinks.stores import Stores
 from streams.web.owners import Directory
 from streams.web.pages import ChannelId, Window
@@ -54,16 +55,16 @@ def entries(messages: Iterable[Message]) -> list[Entry]:
     return [Entry(0, message, encode(message)) for message in messages]
 
 
-async def write(table: HistoryTable, messages: list[Message]) -> Writing:
-    writing = Writing(messages)
+async def write(table: HistoryTable, messages: list[Message]) -> Writing[Message]:
+    writing = Writing(message_runs(messages))
     await table.write(writing)
     assert writing.left == []
     return writing
 
 
 def session_of(table: HistoryTable) -> Session:
-    assert table._connection is not None
-    return table._connection.session
+    assert table._session._connection is not None
+    return table._session._connection.session
 
 
 async def test_history_is_read_back_to_the_byte_across_buckets(stores: Stores, group: str) -> None:
@@ -124,10 +125,10 @@ async def test_small_writes_together_stay_below_what_cassandra_warns_of(
 ) -> None:
     body = b'"' + b"x" * size + b'"'
     messages = [talk(f"{group}-{n}".ljust(name, "x"), [1], body)[0] for n in range(40)]
-    writing = Writing(messages)
+    writing = Writing(message_runs(messages))
     assert len(writing.left) < len(messages)
     warned: list[Any] = []
-    session = (await stores.table._connected()).session
+    session = (await stores.table._session._connected()).session
     session.add_request_init_listener(lambda future: future.add_callback(lambda _: warned.append(future.warnings)))
     await stores.table.write(writing)
     assert warned

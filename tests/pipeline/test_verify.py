@@ -15,9 +15,10 @@ from jobs.verify.judge import judge
 from jobs.verify.world import World
 from jobs.verify_command import read_run
 from streams.settings import Settings
-from streams.sinks.cassandra import HistoryTable, Writing
+from streams.sinks.cassandra import HistoryTable, message_runs
 from streams.sinks.core import Entry
 from streams.sinks.redis import RecentCache
+from streams.sinks.session import Writing
 from tests.small_world import APP, SmallWorld
 from topics import catalog
 from topics.codec import decode, encode
@@ -87,7 +88,7 @@ async def _store(settings: Settings, world: World) -> None:
     messages = [message for lot in lots for message in lot.entries]
     table, cache = HistoryTable(settings), RecentCache(settings)
     try:
-        await table.write(Writing(messages))
+        await table.write(Writing(message_runs(messages)))
         await cache.write([Entry(0, message, encode(message)) for message in messages])
     finally:
         await table.close()

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 
 import pytest
 
-from streams.sinks.cassandra import Refusal, Writing
 from streams.sinks.core import Entry, Keep, SinksCore
 from streams.sinks.effects import StoreEffects
 from streams.sinks.patience import AwayError
+from streams.sinks.session import Refusal, Writing
 from tables.batch import Outputs, Record
 from tests.unit.streams.sinks.test_sinks_core import PARTITION, message, record
 from topics import catalog
 from topics.codec import decode
+from topics.messages import Message
 
 
 class Store:
@@ -28,12 +29,12 @@ class Store:
         self.held: list[int] = []
         self.refuses: set[int] = set()
 
-    async def write(self, what: Writing | Sequence[Entry]) -> None:
+    async def write(self, what: Writing[Message] | Sequence[Entry]) -> None:
         self.tries += 1
         if not self.here.is_set():
             raise AwayError(self.name, "refused")
         if isinstance(what, Writing):
-            for at, one in (pair for run in what.left for pair in run.messages):
+            for at, one in (pair for run in what.left for pair in run.rows):
                 if one.seq in self.refuses:
                     what.refused.append(Refusal(at, "bad row"))
                 else:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from streams.sinks import schema
-from streams.sinks.cassandra import _encoded, runs
+from streams.sinks.cassandra import _encoded, message_runs
 from streams.sinks.core import Entry
 from streams.sinks.redis import _by_stream, _cut
 from tests.records import records
@@ -32,23 +32,23 @@ messages = st.lists(
 
 @given(messages)
 def test_every_message_is_in_one_run_and_runs_are_bounded(given_: list[Message]) -> None:
-    made = runs(given_)
-    assert sorted(at for run in made for at, _ in run.messages) == list(range(len(given_)))
-    assert all(given_[at] is one for run in made for at, one in run.messages)
+    made = message_runs(given_)
+    assert sorted(at for run in made for at, _ in run.rows) == list(range(len(given_)))
+    assert all(given_[at] is one for run in made for at, one in run.rows)
     for run in made:
-        partitions = {(one.channel, schema.bucket_of(one.seq)) for _, one in run.messages}
+        partitions = {(one.channel, schema.bucket_of(one.seq)) for _, one in run.rows}
         if len(partitions) > 1:
             assert run.size <= limits.STORE_PACK_BYTES
             assert len(partitions) <= limits.STORE_PACK_PARTITIONS
         assert run.size <= limits.STORE_BATCH_BYTES
-        assert len(run.messages) <= limits.STORE_BATCH_ROWS
+        assert len(run.rows) <= limits.STORE_BATCH_ROWS
 
 
 @given(messages)
 def test_a_partition_keeps_its_order_within_a_run(given_: list[Message]) -> None:
-    for run in runs(given_):
+    for run in message_runs(given_):
         by_partition: dict[Any, list[int]] = defaultdict(list)
-        for _, one in run.messages:
+        for _, one in run.rows:
             by_partition[one.channel, schema.bucket_of(one.seq)].append(one.seq)
         assert all(seqs == sorted(seqs) for seqs in by_partition.values())
 
