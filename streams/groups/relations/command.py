@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from streams.groups.desk import Desk, slot_of
+from streams.groups.refusal import RefusalError
 from streams.groups.relations import life, members, requests, roles, structure
-from streams.groups.relations.base import Handler, RefusalError
+from streams.groups.relations.base import Handler
 from tables.groups import Group
 from topics.answers import Applied, Refused
 from topics.relations import CreateGroup, Large, RelationRecord
