@@ -12,7 +12,7 @@ Rows: one an audience that some link was told of. The members are made anew from
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Container, Hashable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
@@ -37,8 +37,14 @@ class Sight(Protocol):
     def places(self) -> Iterable[Place]:
         """Every place."""
 
-    def place_of(self, channel: str) -> Place:
-        """The place whose lists count for a channel."""
+    def channels(self) -> Iterable[str]:
+        """Every channel."""
+
+    def is_place(self, place: Place) -> bool:
+        """Whether there is such a place."""
+
+    def place_of(self, channel: str) -> Place | None:
+        """The place whose lists count for a channel; None for what is no channel."""
 
     def public(self, place: Place) -> bool:
         """Whether its view mode is public."""
@@ -139,16 +145,16 @@ class Audience:
 
 
 class Flip(NamedTuple):
-    """Who entered and who left a place, of all members.
+    """Who entered and who left channels, of all members.
 
     Attributes:
-        place: which.
+        channels: which.
         entered: who sees it now and did not.
         left: who saw it and does so no more.
         audience: the links that know this one hear of it by a delta; None: no link does.
     """
 
-    place: Place
+    channels: tuple[str, ...]
     entered: BitMap
     left: BitMap
     audience: Audience | None = None
@@ -183,16 +189,41 @@ class Audiences:
         self._prefix = keys.name(keys.AUDIENCE, group) + keys.u32(first)
         self._sight = sight
         self._of: dict[Place, Audience] = {}
+        self._place_of: dict[str, Place] = {}  # of each channel, as of the last change
         self._by_signature: dict[Hashable, Audience] = {}
         self._told_on: dict[Outlet, dict[Audience, None]] = {}
         self._changed: dict[Audience, None] = {}  # with flips that links are to be told
         self._dirty: dict[Audience, None] = {}  # rows to be written
         self._ended: list[Audience] = []
-        self._load(outbox)
+        self._outbox = outbox
+        self._begun = False
+
+    def begin(self) -> None:
+        """Find everybody's place, before anything changes: flips are told by what was before. Twice is harmless."""
+        if self._begun:
+            return
+        self._begun = True
+        for place in self._sight.places():
+            self._attach(place, self._sight.signature(place))
+        for channel in self._sight.channels():
+            if (place_of := self._sight.place_of(channel)) is not None:
+                self._place_of[channel] = place_of
+        self._dirty = {}
+        for key, value in self._rows.scan(self._prefix):
+            row = _decode(value)
+            audience = self._of[row.places[0]]
+            audience.id, audience.version = int.from_bytes(key[len(self._prefix) :], "big"), row.version
+            audience.stored = True
+            for address in row.told:
+                if (outlet := self._outbox.outlet(address.link, address.epoch, address.partition)) is not None:
+                    audience.told[outlet] = None
+                    self._told_on.setdefault(outlet, {})[audience] = None
 
     def of(self, channel: str) -> Audience | None:
-        """Who hears what is sent into a channel; None for every member."""
-        audience = self._of[self._sight.place_of(channel)]
+        """Who hears what is sent into a channel; None for every member, as in the implicit channel of a team."""
+        if (place := self._place_of.get(channel)) is None:
+            return None
+        audience = self._of[place]
         return None if audience.everyone else audience
 
     def of_place(self, place: Place) -> Audience:
@@ -212,31 +243,65 @@ class Audiences:
 
         A place that is new has all members in it; one that is gone is not in the structure any more.
         """
-        there = set(self._sight.places())
-        flips: list[Flip] = []
+        moved = self._moved(touched)
+        changed: dict[Place, tuple[BitMap, Audience | None]] = {}  # who flipped, and the audience whose delta says so
         same: list[tuple[Place, Audience]] = []
         asked: dict[Audience, BitMap] = {}
         flipped: dict[Audience, BitMap] = {}
         for place, among in touched.items():
             audience = self._of.get(place)
-            if place not in there:
-                flips += self._end(place, among)
+            if not self._sight.is_place(place):
+                if audience is not None:
+                    self._detach(place, audience)
             elif audience is None:
-                flips.append(Flip(place, self._attach(place, self._sight.signature(place)).among(among), BitMap()))
+                self._attach(place, self._sight.signature(place))
             elif (signature := self._sight.signature(place)) != audience.signature:
-                flips += self._move(place, audience, signature, among)
+                changed[place] = self._move(place, audience, signature, among)
             else:
-                same.append((place, audience))
                 if not among.issubset(asked.setdefault(audience, BitMap())):  # else another place of it was asked
                     asked[audience] |= among
                     news = audience.update(among, self._sight.visible_among(place, among))
                     flipped[audience] = flipped.get(audience, BitMap()) | news
                     self._changed[audience] = None
-        for place, audience in same:
-            if found := flipped.get(audience):
-                entered = audience.among(found)
-                flips.append(Flip(place, entered, found - entered, audience))
-        return flips
+                same.append((place, audience))
+        changed |= {place: (flipped.get(audience, BitMap()), audience) for place, audience in same}
+        return [*self._flips_of_places(changed, moved), *self._flips_of_moved(moved)]
+
+    def _moved(self, touched: Mapping[Place, BitMap]) -> dict[str, tuple[BitMap, BitMap]]:
+        """The channels that follow another place than before: who may be affected, and who of these saw them."""
+        moved: dict[str, tuple[BitMap, BitMap]] = {}
+        for channel, among in touched.items():
+            before, now = self._place_of.get(channel), self._sight.place_of(channel)
+            if before != now:
+                moved[channel] = among, BitMap() if before is None else self._of[before].among(among)
+                if now is None:
+                    del self._place_of[channel]
+                else:
+                    self._place_of[channel] = now
+        return moved
+
+    def _flips_of_places(
+        self, changed: Mapping[Place, tuple[BitMap, Audience | None]], moved: Container[str]
+    ) -> Iterator[Flip]:
+        """Flips of the channels that follow the same place as before."""
+        followers: dict[Place, list[str]] = {}
+        if any(flipped for flipped, _ in changed.values()):
+            for channel, place in self._place_of.items():
+                if place in changed and channel not in moved:
+                    followers.setdefault(place, []).append(channel)
+        for place, channels in followers.items():
+            flipped, audience = changed[place]
+            if flipped:
+                entered = self._of[place].among(flipped)
+                yield Flip(tuple(channels), entered, flipped - entered, audience)
+
+    def _flips_of_moved(self, moved: Mapping[str, tuple[BitMap, BitMap]]) -> Iterator[Flip]:
+        """Flips of those that follow another one, came, or went."""
+        for channel, (among, before) in moved.items():
+            now = self._place_of.get(channel)
+            after = BitMap() if now is None else self._of[now].among(among)
+            if after != before:
+                yield Flip((channel,), after - before, before - after)
 
     def gone(self, ordinals: BitMap) -> None:
         """These are members no more, and bound nowhere."""
@@ -305,20 +370,6 @@ class Audiences:
         """About what they take in memory. O(audiences)."""
         return sum([_BYTES_PER_AUDIENCE + _bytes_of(one.exceptions) for one in self._by_signature.values()])
 
-    def _load(self, outbox: Outbox) -> None:
-        for place in self._sight.places():
-            self._attach(place, self._sight.signature(place))
-        self._dirty = {}
-        for key, value in self._rows.scan(self._prefix):
-            row = _decode(value)
-            audience = self._of[row.places[0]]
-            audience.id, audience.version = int.from_bytes(key[len(self._prefix) :], "big"), row.version
-            audience.stored = True
-            for address in row.told:
-                if (outlet := outbox.outlet(address.link, address.epoch, address.partition)) is not None:
-                    audience.told[outlet] = None
-                    self._told_on.setdefault(outlet, {})[audience] = None
-
     def _attach(self, place: Place, signature: Hashable) -> Audience:
         """The audience of a rule, made if there is none yet."""
         audience = self._by_signature.get(signature)
@@ -333,30 +384,22 @@ class Audiences:
         self._dirty[audience] = None
         return audience
 
-    def _move(self, place: Place, old: Audience, signature: Hashable, among: BitMap) -> Iterator[Flip]:
-        """A place is under another rule: it goes over to the audience that has it, or its own one changes."""
+    def _move(self, place: Place, old: Audience, signature: Hashable, among: BitMap) -> tuple[BitMap, Audience | None]:
+        """A place is under another rule: it goes over to the audience that has it, or its own one changes.
+
+        Returns:
+            Who of these members flipped; the audience whose delta says so, if there is to be one.
+        """
         before = old.among(among)
         alone, joins = len(old.places) == 1, signature in self._by_signature
-        changes = alone and not joins and old.public == self._sight.public(place)
-        if changes:
+        if alone and not joins and old.public == self._sight.public(place):
             del self._by_signature[old.signature]
             old.signature = signature
-            self._by_signature[signature] = new = old
-            old.update(among, self._sight.visible_among(place, among))
+            self._by_signature[signature] = old
             self._changed[old] = None
-        else:
-            self._detach(place, old)
-            new = self._attach(place, signature)
-        after = new.among(among)
-        if after != before:
-            yield Flip(place, after - before, before - after, new if changes else None)
-
-    def _end(self, place: Place, among: BitMap) -> Iterator[Flip]:
-        """A place is gone."""
-        if (audience := self._of.get(place)) is not None:
-            left = audience.among(among)
-            self._detach(place, audience)
-            yield Flip(place, BitMap(), left)
+            return old.update(among, self._sight.visible_among(place, among)), old
+        self._detach(place, old)
+        return before ^ self._attach(place, signature).among(among), None
 
     def _detach(self, place: Place, audience: Audience) -> None:
         self._of.pop(place, None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
 from pyroaring import BitMap
@@ -30,7 +30,8 @@ from tables.outbox import Outbox
 from tables.profiles import Profiles
 from tables.requests import Requests
 from tables.rows import Rows
-from tables.sight import Sight
+from tables.sight import GroupSight
+from tables.structure import Place, Structure
 from tables.voids import Voids
 from topics import limits
 from topics.codec import Malformed
@@ -38,9 +39,6 @@ from topics.entities import GroupKind, Profile
 from topics.keys import key_of, partition_of
 from topics.messages import MAIN
 from topics.wire import LinkAddress
-
-if TYPE_CHECKING:
-    from tables.structure import Place, Structure
 
 
 class _Row(msgspec.Struct, array_like=True):
@@ -174,14 +172,17 @@ class Group:
     @cached_property
     def structure(self) -> Structure:
         """Its channels, categories, roles and lists."""
-        from tables.structure import Structure  # noqa: PLC0415
-
-        return Structure(self._rows, self.key, self._first)
+        made = self.__dict__["structure"] = Structure(self._rows, self.key, self._first)
+        self.audiences.begin()  # before anything changes: who entered and who left is told by what was
+        return made
 
     @cached_property
     def audiences(self) -> Audiences:
         """Who hears what is sent into its channels."""
-        return Audiences(self._rows, self._outbox, self.key, self._first, self._next_audience, Sight(self))
+        made = Audiences(self._rows, self._outbox, self.key, self._first, self._next_audience, GroupSight(self))
+        self.__dict__["audiences"] = made
+        made.begin()
+        return made
 
     def touched(self, touched: Mapping[Place, BitMap]) -> None:
         """The structure changed: the visibility of these places may be another one for these members."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tables.structure import Place
 
 
-class Sight:
+class GroupSight:
     """See `tables.audiences.Sight`."""
 
     def __init__(self, group: Group) -> None:
@@ -24,18 +24,26 @@ class Sight:
         """Every place."""
         return self._group.structure.places()
 
-    def place_of(self, channel: str) -> Place:
-        """The place whose lists count for a channel."""
-        return self._group.structure.place_of(channel)
+    def channels(self) -> Iterable[str]:
+        """Every channel."""
+        return self._group.structure.channels
+
+    def is_place(self, place: Place) -> bool:
+        """Whether there is such a place."""
+        return self._group.structure.is_place(place)
+
+    def place_of(self, channel: str) -> Place | None:
+        """The place whose lists count for a channel; None for what is no channel."""
+        structure = self._group.structure
+        return structure.place_of(channel) if channel in structure.channels else None
 
     def public(self, place: Place) -> bool:
         """Whether its view mode is public."""
-        return self._group.structure.rule(place).view_mode == "public"
+        return self._group.structure.view_mode(place) == "public"
 
     def signature(self, place: Place) -> Hashable:
-        """Equal for two places only if the same members see them: places that name users share with none."""
-        rule = self._group.structure.rule(place)
-        return rule.view_mode, frozenset(rule.active.roles), place if rule.active.users else None
+        """Equal for two places only if the same members see them."""
+        return self._group.structure.signature(place)
 
     def members(self) -> BitMap:
         """All members; to be read."""

@@ -160,15 +160,20 @@ def _check_rules(group: Group, ordinal: int, channel: str, now_ms: int) -> None:
     audience = group.audiences.of(channel)
     if audience is not None and not audience.holds(ordinal):
         raise RefusalError("not_visible")
-    until = max(group.mutes.until(ordinal), group.muted_until, group.structure.muted_until(channel))
-    if (
-        until > now_ms
-        and ordinal != group.owner
-        and (group.mutes.until(ordinal) > now_ms or not may_in(group, ordinal, channel, "mute"))
-    ):
+    if (until := _muted_until(group, ordinal, channel, now_ms)) > now_ms:
         raise RefusalError("muted", until)
     if not may_in(group, ordinal, channel, "send"):
         raise RefusalError("not_permitted")
+
+
+def _muted_until(group: Group, ordinal: int, channel: str, now_ms: int) -> int:
+    """Up to when the member may not send there; the past for who may. Who may mute may speak where all are muted."""
+    own = group.mutes.until(ordinal)
+    info = group.structure.channels.get(channel)
+    common = max(group.muted_until, info.muted_until if info is not None else 0)
+    if common > max(own, now_ms) and not may_in(group, ordinal, channel, "mute"):
+        return common
+    return own
 
 
 _LIMITS: dict[Code, int] = {
