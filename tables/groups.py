@@ -130,7 +130,9 @@ class Group:
         ended = self._first, self.members.next
         self.alive = False
         # The next life begins on a page of its own, so that the clean-up of this one never touches it.
-        self._first = -(-self.members.next // limits.PAGE_ORDINALS) * limits.PAGE_ORDINALS
+        # It begins higher also where this one never had a member: so no part of this one is seen by it.
+        page = max(-(-self.members.next // limits.PAGE_ORDINALS), self._first // limits.PAGE_ORDINALS + 1)
+        self._first = page * limits.PAGE_ORDINALS
         self.members.flush()
         self.members = Members(self._rows, self.key, self._first, self._first)
         self.owner, self.profile, self.muted_until, self.ruled = None, Profile(), 0, False
@@ -188,6 +190,11 @@ class Group:
         """The structure changed: the visibility of these places may be another one for these members."""
         self.ruled = True
         self._flips += self.audiences.touched(touched)
+
+    def forget(self, ordinals: BitMap) -> None:
+        """These are members no more: no role, list, override or audience is about them."""
+        self.structure.forget(ordinals)
+        self.audiences.gone(ordinals)
 
     def take_flips(self) -> list[Flip]:
         """Who entered and who left places by what changed since the last call."""

@@ -90,7 +90,7 @@ def _leave(desk: Desk, group: Group, command: Asked, users: Iterable[str], why: 
         group.profiles.forget(ordinals)
         if group.ruled:
             group.mutes.forget(ordinals)
-            group.structure.forget(BitMap(ordinals))
+            group.forget(BitMap(ordinals))
         version = publish(desk, group, command, MembersRemoved, users=names, ordinals=ordinals, why=why)
         desk.tell_users(Left, group.app, group.group, version, removed)
     return len(removed)
