@@ -9,7 +9,7 @@ from tables.rows import Rows
 
 
 class Disband(msgspec.Struct, tag="disband", frozen=True):
-    """A group ended: tell the users role of its members, page by page, and remove their rows.
+    """A group ended: tell the users role of its members, page by page, and remove their rows; then those of its parts.
 
     Attributes:
         app: the group's app.
@@ -17,6 +17,8 @@ class Disband(msgspec.Struct, tag="disband", frozen=True):
         version: the version at which it ended.
         first: the next ordinal to work off.
         end: the first ordinal that is none of it.
+        life: the first ordinal of the life that ended; -1: it had no parts.
+        part: where the removal of parts goes on; empty: it has not begun.
     """
 
     app: str
@@ -24,6 +26,8 @@ class Disband(msgspec.Struct, tag="disband", frozen=True):
     version: int
     first: int
     end: int
+    life: int = -1
+    part: bytes = b""
 
 
 class Sweep(msgspec.Struct, tag="sweep", frozen=True):

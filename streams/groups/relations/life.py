@@ -75,10 +75,11 @@ def _transfer(desk: Desk, group: Group, command: TransferOwnership) -> int:
     if group.ruled and group.mutes.mute([to], 0, desk.now_ms):  # the owner is never muted
         publish(desk, group, command, Muted, until=0, users=[command.to], ordinals=[to])
     owners = BitMap([to] if group.owner is None else [to, group.owner])
+    before = None if group.owner is None else group.members.users_at([group.owner])[0]
     group.owner = to
     if group.ruled:
         group.touched(group.structure.everywhere(owners))
-    publish(desk, group, command, OwnerChanged, owner=command.to)
+    publish(desk, group, command, OwnerChanged, owner=command.to, before=before)
     return 1
 
 
@@ -98,7 +99,7 @@ def _delete(desk: Desk, group: Group, command: DeleteGroup) -> int:
     first, end = group.delete()
     desk.settle(group)
     version = publish(desk, group, command, GroupDeleted)
-    desk.chores.add(Disband(group.app, group.group, version, first, end))
+    desk.chores.add(Disband(group.app, group.group, version, first, end, life=first))
     return count
 
 
