@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from msgspec import Raw
 
@@ -13,13 +13,14 @@ from streams.users.core import UsersCore
 from tables.batch import Core, MakeCore, Outputs, Record
 from tables.rows import Changes, Rows
 from topics import catalog
-from topics.answers import AnswerTo
+from topics.answers import AnswerTo, Applied, Refused
 from topics.bindings import Bind, BindingLot
 from topics.catalog import Topic
 from topics.codec import decode, encode
 from topics.deliveries import Bound, DeliveryLot, Unbound
 from topics.messages import Message, Send
-from topics.relations import AddMembers, CreateGroup, DeleteGroup, RemoveMembers
+from topics.relations import AddMembers, Command, CreateGroup, DeleteGroup, RemoveMembers
+from topics.wire import ToRequester
 
 T = TypeVar("T")
 
@@ -181,6 +182,55 @@ def users(partitions: int = 1, partition: int = 0) -> Partition:
 def links(count: int = LINKS, partitions: int = 2) -> Partition:
     """The owner of `links`."""
     return Partition(lambda rows, at: LinksCore(rows, at, partitions, count))
+
+
+def ask(kind: type[Command], *, group: str = "g", **more: Any) -> tuple[Topic, Any]:
+    """A command of any kind, answered on `answers`."""
+    return catalog.RELATIONS, kind(**{"app": "app", "group": group, "request": "r", "reply": ToRequester("me")} | more)
+
+
+class Outcome(NamedTuple):
+    """What became of one command.
+
+    Attributes:
+        answer: its answer: how many it changed, or the code of the refusal.
+        events: what was told of it.
+        seen: all that its batch wrote.
+    """
+
+    answer: int | str
+    events: list[Any]
+    seen: Seen
+
+
+def do(partition: Partition, kind: type[Command], **more: Any) -> Outcome:
+    """Apply one command in a batch of its own, again, and after a crash again.
+
+    Twice and late is harmless: the second and third answer that nothing changed, or refuse; nothing is told.
+    """
+    first = _outcome(partition.apply(ask(kind, **more)))
+    before = dict(partition.store.rows)
+    for crash in (False, True):
+        if crash:
+            partition.crash()
+        again = _outcome(partition.apply(ask(kind, **more)))
+        assert not again.events
+        assert isinstance(again.answer, str) or again.answer == 0
+        assert partition.store.rows == before
+    if isinstance(first.answer, str):
+        assert not first.events
+        assert again.answer == first.answer
+    return first
+
+
+def _outcome(seen: Seen) -> Outcome:
+    assert not seen.rejected()
+    [answer] = [*seen.told(Applied), *seen.told(Refused)]
+    events = seen.records(catalog.RELATION_EVENTS)
+    assert bool(events) == (isinstance(answer, Applied) and answer.changed > 0)
+    if events:
+        assert answer.version == events[-1].version
+    return Outcome(answer.changed if isinstance(answer, Applied) else answer.code, events, seen)
 
 
 def create(*members: str, group: str = "g", **more: Any) -> tuple[Topic, CreateGroup]:
