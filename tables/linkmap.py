@@ -11,9 +11,11 @@ bindings are one scan; the group's own row names its links.
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 
+import numpy as np
 from pyroaring import BitMap
 
 from tables import keys
@@ -67,7 +69,8 @@ class _Held:
     def ordinals(self) -> BitMap:
         """Who has a session here; to be read. Made when first asked for: many groups never ask."""
         if self._ordinals is None:
-            self._ordinals = BitMap([ordinal for row in self.pages.values() for ordinal, _ in pairs(row)])
+            numbers = np.frombuffer(b"".join(self.pages.values()), ">u4")
+            self._ordinals = BitMap(array("I", numbers[::2].astype(np.uint32).tobytes()))
         return self._ordinals
 
     def count(self) -> int:
