@@ -167,6 +167,17 @@ class Client:
                     self._spawn(self._pull_soon(group))
             case "signal":
                 self._tell("signal", group=group, body=frame["body"])
+            case _:
+                self._hear(frame)
+
+    def _hear(self, frame: dict[str, Any]) -> None:
+        """An answer, or news."""
+        match frame["t"]:
+            case "changed":
+                self._tell("changed", group=frame["group"], version=frame["version"], what=frame["what"])
+            case "notice":
+                notice = frame["notice"]
+                self._tell("noticed", group=notice["group"], number=notice["number"], kind=notice["kind"])
             case "accepted" if self._unanswered.pop(frame["client_id"], None):
                 self._tell("accepted", client_id=frame["client_id"], seq=frame["seq"])
             case "refused" if self._unanswered.pop(frame.get("client_id", ""), None):

@@ -6,7 +6,7 @@ told to, and say what a person at that client would see. The schema is generated
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 from msgspec import Raw, Struct
@@ -164,6 +164,38 @@ class Refused(_Happened, tag="refused", frozen=True, rename={"client": "as"}):
     code: str
 
 
+class Changed(_Happened, tag="changed", frozen=True, rename={"client": "as"}):
+    """A client was told that a group changed, by a `changed` or because it sees other channels than before.
+
+    Attributes:
+        client: (as) which one.
+        group: the group.
+        version: the group's version now.
+        what: what changed.
+    """
+
+    client: int
+    group: str
+    version: int
+    what: list[str]
+
+
+class Noticed(_Happened, tag="noticed", frozen=True, rename={"client": "as"}):
+    """A client was handed a notice to its user.
+
+    Attributes:
+        client: (as) which one.
+        group: the group that it is about.
+        number: its number in the user's inbox.
+        kind: what happened.
+    """
+
+    client: int
+    group: str
+    number: int
+    kind: str
+
+
 class Closed(_Happened, tag="closed", frozen=True, rename={"client": "as"}):
     """The gateway closed a client's connection.
 
@@ -185,10 +217,10 @@ class Failed(_Happened, tag="failed", frozen=True):
 
 
 Tell = Start | Connect | Send | Disconnect | Stop
-Happened = Live | Gone | Message | Signal | Accepted | Refused | Closed | Failed
+Happened = Live | Gone | Message | Signal | Accepted | Refused | Changed | Noticed | Closed | Failed
 
 #: Events of one client.
-OfClient = Live | Gone | Message | Signal | Accepted | Refused | Closed
+OfClient = Live | Gone | Message | Signal | Accepted | Refused | Changed | Noticed | Closed
 
 encode: Final = msgspec.json.Encoder().encode
 _decoder: Final = msgspec.json.Decoder(Happened)
@@ -220,9 +252,7 @@ def decode(line: bytes) -> Happened | None:
     return event
 
 
-_KINDS: Final = {
-    kind.__struct_config__.tag for kind in (Live, Gone, Message, Signal, Accepted, Refused, Closed, Failed)
-}
+_KINDS: Final = {kind.__struct_config__.tag for kind in get_args(Happened)}
 
 
 def schema() -> dict[str, Any]:

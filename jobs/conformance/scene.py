@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable
+from base64 import b64encode
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Raw
+from pyroaring import BitMap
 
 from jobs.conformance import protocol
 from jobs.conformance.driven import Driven, Ended
@@ -29,6 +31,10 @@ START_S: Final = 30.0
 #: The seq of messages that nobody may show.
 BAIT: Final = 99
 _SHOWN: Final = 6
+_APART: Final = 70_001
+
+
+_NEWS: Final = (protocol.Message, protocol.Signal, protocol.Changed, protocol.Noticed)
 
 
 class Wrong(Exception):  # noqa: N818 - it is the gateway that is wrong
@@ -84,7 +90,7 @@ class Scene:
     partition: int = -1
     _numbers: dict[int, int] = field(default_factory=dict)
     _clients: Any = field(default_factory=lambda: itertools.count(1))
-    _ordinals: Any = field(default_factory=itertools.count)
+    _members: dict[str, dict[str, int]] = field(default_factory=dict)
 
     # What the pipeline does.
 
@@ -154,16 +160,68 @@ class Scene:
         ids = (f"{name}{number}" for number in itertools.count())
         return next(found for found in ids if partition_of(key_of(self.app, found), self.played.partitions) == source)
 
-    def bound(self, group: str, *clients: Client, head: int = 0) -> dict[str, Any]:
-        """These clients listen to a group."""
-        numbers = [next(self._ordinals) for _ in clients]
-        told = {"t": "bound", "app": self.app, "group": group, "map": 1, "ordinals": numbers}
-        return {**told, "slots": [client.slot for client in clients], "heads": [[MAIN, head]]}
+    def ordinal(self, group: str, client: Client) -> int:
+        """The number that a user has in a group: far apart, so that bitmaps of them have several containers."""
+        known = self._members.setdefault(group, {})
+        return known.setdefault(client.user, len(known) * _APART)
+
+    def bound(
+        self, group: str, *clients: Client, head: int = 0, audiences: Sequence[Sequence[int]] = ()
+    ) -> dict[str, Any]:
+        """These clients listen to a group, and are in these audiences, a list for each."""
+        told = {"t": "bound", "app": self.app, "group": group, "map": 1, **self._pairs(group, clients)}
+        told["heads"] = [[MAIN, head]]
+        return {**told, "audiences": [*audiences]} if audiences else told
 
     def unbound(self, group: str, *clients: Client) -> dict[str, Any]:
         """These clients listen no more."""
-        told = {"t": "unbound", "app": self.app, "group": group, "map": 2, "ordinals": [0 for _ in clients]}
-        return {**told, "slots": [client.slot for client in clients]}
+        return {"t": "unbound", "app": self.app, "group": group, "map": 2, **self._pairs(group, clients)}
+
+    def _pairs(self, group: str, clients: Sequence[Client]) -> dict[str, Any]:
+        ordinals = [self.ordinal(group, client) for client in clients]
+        return {"ordinals": ordinals, "slots": [client.slot for client in clients]}
+
+    def audience(self, group: str, audience: int, *clients: Client, version: int = 1) -> dict[str, Any]:
+        """These clients are an audience."""
+        named = {"audience": audience, "version": version, "members": self.bitmap(group, *clients)}
+        return {"t": "audience", "app": self.app, "group": group, **named}
+
+    def delta(
+        self,
+        group: str,
+        audience: int,
+        entered: Sequence[Client] = (),
+        left: Sequence[Client] = (),
+        *,
+        version: int = 2,
+        **more: Any,
+    ) -> dict[str, Any]:
+        """Clients entered and left an audience."""
+        named = {"audience": audience, "version": version, **more}
+        flips = {"entered": self.bitmap(group, *entered), "left": self.bitmap(group, *left)}
+        return {"t": "audience_delta", "app": self.app, "group": group, **named, **flips}
+
+    def changed(self, group: str, *what: str, version: int = 3, **more: Any) -> dict[str, Any]:
+        """Something about a group changed."""
+        told = {"t": "changed", "app": self.app, "group": group, "version": version, "since": version - 1}
+        return {**told, "what": [*what], **more}
+
+    def bitmap(self, group: str, *clients: Client) -> str:
+        """The ordinals of clients as records hold them; of nobody the empty string."""
+        if not clients:
+            return ""
+        return b64encode(BitMap([self.ordinal(group, client) for client in clients]).serialize()).decode()
+
+    def notice(self, group: str, number: int, kind: str, *clients: Client) -> dict[str, Any]:
+        """A notice to the user of these clients."""
+        notice = {"number": number, "group": group, "version": 3, "at": 1, "kind": kind}
+        named = {"app": self.app, "user": clients[0].user, "slots": [client.slot for client in clients]}
+        return {**named, "notice": notice}
+
+    async def notices(self, *entries: dict[str, Any], **given: Any) -> None:
+        """Write a record of notices, for this registration or the one that is `given`."""
+        head = {"t": "notices", "link": self.link, "epoch": self.epoch}
+        await self.deliver({**head, "entries": [*entries], **given})
 
     def message(
         self, group: str, seq: int, *, prev: int | None = None, stored: bool = True, **more: Any
@@ -268,11 +326,20 @@ class Scene:
         return event
 
     def shows_no_more(self, *clients: Client) -> None:
-        """By now these clients have shown nothing but what was waited for."""
+        """By now these clients have shown, and were told, nothing but what was waited for."""
         for client in clients:
             for event in self.gateway.seen_of(client.number):
-                if isinstance(event, protocol.Message | protocol.Signal):
+                if isinstance(event, _NEWS):
                     raise Wrong(f"nothing more for {client.user}", f"{msgspec.json.encode(event).decode()}")
+
+    async def told(self, group: str, client: Client, *what: str) -> None:
+        """A client hears next that these things of a group changed."""
+        expected = f"`changed` of {group!r} with {[*what]} for {client.user}"
+        event = await self._heard(protocol.Changed, client, lambda event: event.group == group)
+        if event is None:
+            raise Wrong(expected, self._told(client))
+        if not {*what} <= {*event.what}:
+            raise Wrong(expected, f"{event.what}")
 
     async def has_failed(self) -> str:
         """The gateway says that it has given up; with which code."""

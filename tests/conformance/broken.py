@@ -11,12 +11,15 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from pyroaring import BitMap
 
+import linkcast_gateway.listeners as listeners_module
 import linkcast_gateway.state as state_module
 from examples.gateway import driver
 from linkcast_gateway import Answer, Group, Link, Message, Session, Signal, Timeline, kafka, life, wire
+from linkcast_gateway.listeners import Listeners
 from linkcast_gateway.state import Deliver, Event, LinkState, Resync
-from linkcast_gateway.wire import Bound, Entry, Lot, Unbound, Void
+from linkcast_gateway.wire import AudienceDelta, Bound, Changed, Entry, Lot, NoticeLot, Unbound, Void
 
 # What is patched, without its types.
 gateway: Any = driver._Gateway
@@ -26,10 +29,13 @@ of_life: Any = life
 of_link: Any = Link
 of_state: Any = LinkState
 of_states: Any = state_module
+of_listeners: Any = Listeners
+listeners_any: Any = listeners_module
 of_timeline: Any = Timeline
 of_wire: Any = wire
 
-_feed, _lot, _entry = LinkState.feed, LinkState._lot, LinkState._entry
+_feed, _lot, _apply = LinkState.feed, LinkState._lot, state_module._apply
+_slots_of = Listeners.slots_of
 _on_live = gateway.on_live
 
 
@@ -95,10 +101,10 @@ def keeps_connections_after_a_void() -> None:
     gateway.on_void = lambda _: None
 
 
-def fed(feed: Callable[[LinkState, Lot | Void], Lot | Void | None]) -> None:
+def fed(feed: Callable[[LinkState, Any], Any]) -> None:
     """What a state is given is another record, or none."""
 
-    def changed(self: LinkState, record: Lot | Void, now_ms: int) -> list[Event]:
+    def changed(self: LinkState, record: Lot | NoticeLot | Void, now_ms: int) -> list[Event]:
         found = feed(self, record)
         return [] if found is None else _feed(self, found, now_ms)
 
@@ -149,17 +155,17 @@ def uses_slots_again() -> None:
 def entered(change: Callable[[Entry], Entry | None]) -> None:
     """What a state applies is another entry, or none."""
 
-    def changed(self: LinkState, source: Any, entry: Entry, events: list[Event]) -> bool:
+    def changed(source: Any, entry: Entry, events: list[Event], flips: Any) -> bool:
         found = change(entry)
-        return True if found is None else _entry(self, source, found, events)
+        return True if found is None else _apply(source, found, events, flips)
 
-    of_state._entry = changed
+    of_states._apply = changed
 
 
 def binds_the_first_slot_only() -> None:
     def first(entry: Entry) -> Entry:
         if isinstance(entry, Bound):
-            return Bound(entry.app, entry.group, entry.ordinals[:1], entry.slots[:1], entry.heads)
+            entry.ordinals, entry.slots = entry.ordinals[:1], entry.slots[:1]
         return entry
 
     entered(first)
@@ -312,6 +318,212 @@ def delivers_unknown_audiences_to_everyone() -> None:
         return entry
 
     entered(everyone)
+
+
+def delivers_audiences_to_everyone() -> None:
+    def everyone(self: Listeners, audience: int) -> tuple[int, ...] | None:
+        return None if _slots_of(self, audience) is None else self.slots
+
+    of_listeners.slots_of = everyone
+
+
+def delivers_signals_to_everyone() -> None:
+    def everyone(entry: Entry) -> Entry:
+        if isinstance(entry, Signal | wire.Head):
+            entry.audience = 0
+        return entry
+
+    entered(everyone)
+
+
+def changed_audiences(change: Callable[[AudienceDelta], None]) -> None:
+    """A delta says something else."""
+
+    def other(entry: Entry) -> Entry:
+        if isinstance(entry, AudienceDelta):
+            change(entry)
+        return entry
+
+    entered(other)
+
+
+def overlooks_who_entered() -> None:
+    changed_audiences(lambda delta: setattr(delta, "entered", ""))
+
+
+def overlooks_who_left() -> None:
+    changed_audiences(lambda delta: setattr(delta, "left", ""))
+
+
+def keeps_what_it_knew_of_an_audience() -> None:
+    tell = Listeners.tell
+
+    def merged(self: Listeners, audience: int, version: int, bits: BitMap) -> None:
+        known = self._audiences.get(audience)
+        tell(self, audience, version, bits | known.bits if known else bits)
+
+    of_listeners.tell = merged
+
+
+def keeps_ended_audiences() -> None:
+    changed_audiences(lambda delta: setattr(delta, "ended", False))
+
+
+def overlooks_audiences_of_bindings() -> None:
+    def without(entry: Entry) -> Entry:
+        if isinstance(entry, Bound):
+            entry.audiences = []
+        return entry
+
+    entered(without)
+
+
+def keeps_audiences_of_who_left() -> None:
+    unbind = Listeners.unbind
+
+    def kept(self: Listeners, slots: Sequence[int]) -> None:
+        before = {audience: known.bits.copy() for audience, known in self._audiences.items()}
+        unbind(self, slots)
+        for audience, bits in before.items():
+            self._audiences[audience] = listeners_module._Audience(0, bits)
+
+    of_listeners.unbind = kept
+
+
+def takes_a_member_out_with_its_first_slot() -> None:
+    unbind = Listeners.unbind
+
+    def first(self: Listeners, slots: Sequence[int]) -> None:
+        gone = BitMap([self.ordinals[slot] for slot in slots if slot in self.ordinals])
+        unbind(self, slots)
+        for audience, known in self._audiences.items():
+            self._audiences[audience] = listeners_module._Audience(0, known.bits - gone)
+
+    of_listeners.unbind = first
+
+
+def keeps_audiences_by_slot() -> None:
+    put, slots_with = Listeners._put, Listeners.slots_with
+
+    def first_only(self: Listeners, bits: BitMap) -> tuple[int, ...]:
+        return tuple({self.ordinals[slot]: slot for slot in reversed(slots_with(self, bits))}.values())
+
+    def unless_known(self: Listeners, audience: int, ordinal: int) -> bool:
+        known = self._audiences.get(audience)
+        return True if known is not None and ordinal in known.bits else put(self, audience, ordinal)
+
+    of_listeners.slots_with, of_listeners._put = first_only, unless_known
+    listeners_any._Audience.enter = lambda *_: None
+
+
+def asks_when_nobody_is_in_an_audience() -> None:
+    of_listeners.slots_of = lambda self, audience: _slots_of(self, audience) or None
+
+
+def makes_audiences_that_it_was_not_told_of() -> None:
+    change = Listeners.change
+    of_listeners.change = lambda self, *rest: change(self, *rest) or (0, BitMap())
+
+
+def overlooks_unknown_audiences_of_bindings() -> None:
+    bind = Listeners.bind
+    of_listeners.bind = lambda self, *rest: bind(self, *rest) or True
+
+
+def asks_when_an_unknown_audience_ends() -> None:
+    audience = state_module._audience
+
+    def changed(source: Any, entry: Any, flips: Any) -> bool:
+        listeners = source.groups.get(Group(entry.app, entry.group))
+        if isinstance(entry, AudienceDelta) and listeners is not None and listeners.slots_of(entry.audience) is None:
+            return False
+        return audience(source, entry, flips)
+
+    of_states._audience = changed
+
+
+def keeps_audiences_at_a_reset() -> None:
+    def changed(self: LinkState, lot: Lot, now_ms: int) -> list[Event]:
+        groups = dict(self._sources.setdefault(lot.source, state_module._Source()).groups)
+        events = _lot(self, lot, now_ms)
+        if lot.reset:
+            for group, listeners in self._sources[lot.source].groups.items():
+                if group in groups:
+                    listeners._audiences |= groups[group]._audiences
+        return events
+
+    of_state._lot = changed
+
+
+def tells_everybody_of_changes() -> None:
+    def everybody(entry: Entry) -> Entry:
+        if isinstance(entry, Changed):
+            entry.members, entry.audience = "", 0
+        return entry
+
+    entered(everybody)
+
+
+def tells_of_changes_by_audience_alone() -> None:
+    def everybody(entry: Entry) -> Entry:
+        if isinstance(entry, Changed):
+            entry.members = ""
+        return entry
+
+    entered(everybody)
+
+
+def tells_nobody_of_deltas() -> None:
+    def quiet(source: Any, entry: Entry, events: list[Event], _: Any) -> bool:
+        return _apply(source, entry, events, {})
+
+    of_states._apply = quiet
+
+
+def noticed(change: Callable[[LinkState, NoticeLot], None]) -> None:
+    """Notices are others when they are read, or change something."""
+
+    def changed(self: LinkState, record: Lot | NoticeLot | Void) -> Lot | NoticeLot | Void:
+        if isinstance(record, NoticeLot):
+            change(self, record)
+        return record
+
+    fed(changed)
+
+
+def hands_notices_to_the_first_slot() -> None:
+    def first(_: LinkState, lot: NoticeLot) -> None:
+        for entry in lot.entries:
+            entry.slots = entry.slots[:1]
+
+    noticed(first)
+
+
+def counts_notices_as_lots() -> None:
+    def count(self: LinkState, _: NoticeLot) -> None:
+        for source in self._sources.values():
+            source.have += 1
+
+    noticed(count)
+
+
+def takes_notices_of_other_epochs() -> None:
+    noticed(lambda self, lot: setattr(lot, "epoch", self.epoch))
+
+
+def takes_notices_of_other_links() -> None:
+    noticed(lambda self, lot: setattr(lot, "link", self.link))
+
+
+def hides_codes() -> None:
+    on_answer = gateway.on_answer
+
+    def hidden(self: Any, slot: int, answer: Any) -> None:
+        if isinstance(answer, wire.Refused):
+            answer.code = "refused"
+        on_answer(self, slot, answer)
+
+    gateway.on_answer = hidden
 
 
 def never_asks_again() -> None:
@@ -505,6 +717,29 @@ VARIANTS: Final[dict[Callable[[], None], str]] = {
     drops_what_is_for_unknown_groups: "unknown_group",
     drops_what_is_for_unknown_audiences: "unknown_audience",
     delivers_unknown_audiences_to_everyone: "unknown_audience",
+    delivers_audiences_to_everyone: "audience",
+    delivers_signals_to_everyone: "audience_of_signals",
+    overlooks_who_entered: "audience_delta",
+    overlooks_who_left: "audience_delta",
+    keeps_what_it_knew_of_an_audience: "audience_told_again",
+    keeps_ended_audiences: "audience_ended",
+    overlooks_audiences_of_bindings: "bound_audiences",
+    keeps_audiences_of_who_left: "last_slot",
+    takes_a_member_out_with_its_first_slot: "last_slot",
+    keeps_audiences_by_slot: "second_slot",
+    asks_when_nobody_is_in_an_audience: "audience_of_nobody",
+    makes_audiences_that_it_was_not_told_of: "missed_audience",
+    overlooks_unknown_audiences_of_bindings: "missed_audience",
+    asks_when_an_unknown_audience_ends: "unknown_end",
+    keeps_audiences_at_a_reset: "reset_audiences",
+    tells_everybody_of_changes: "changed",
+    tells_of_changes_by_audience_alone: "changed",
+    tells_nobody_of_deltas: "changed_by_delta",
+    hands_notices_to_the_first_slot: "notice",
+    counts_notices_as_lots: "notice_order",
+    takes_notices_of_other_epochs: "notice_of_another_epoch",
+    takes_notices_of_other_links: "notice_of_another_epoch",
+    hides_codes: "refused",
     never_asks_again: "resync_again",
     asks_without_a_pause: "resync_storm",
     drops_lots_with_unknown_entries: "unknown_entry",

@@ -70,6 +70,28 @@ async def answers(scene: Scene) -> None:
 
 
 @case(
+    "refused",
+    "The answer is `accepted` with the seq, or `refused` with a code.",
+    "Pass on the code as it is, also one that you do not know: clients show it, or act on it.",
+)
+async def refused(scene: Scene) -> None:
+    """Codes of what relations forbid, and one that came later."""
+    (ann,) = await scene.begins("ann")
+    group = scene.group(0)
+    await scene.lot(0, scene.bound(group, ann))
+    await scene.live(group, ann)
+    for code in ("not_visible", "muted", "not_permitted", "came_later"):
+        await scene.sends(ann, group, f"c-{code}", "hi")
+        await scene.writes("messages", "send", f"`send` with client_id c-{code}", client_id=f"c-{code}")
+        answer = {"t": "refused", "code": code, "app": scene.app, "group": group, "client_id": f"c-{code}"}
+        await scene.lot(0, {**answer, "limit": 1_767_225_600_000, "slot": ann.slot})
+        heard = await scene.hears(protocol.Refused, ann, f"`refused` with {code} for ann")
+        if (heard.client_id, heard.code) != (f"c-{code}", code):
+            raise Wrong(f"client_id c-{code}, code {code}", f"{heard}")
+    scene.shows_no_more(ann)
+
+
+@case(
     "resend",
     "No answer after a few seconds: send the same again, with the same `client_id` *and* the same `tried_at`.",
     "Keep what is not answered, with its client_id and the moment of the first try, and send it again unchanged.",

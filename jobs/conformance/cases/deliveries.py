@@ -118,7 +118,7 @@ async def other_epoch(scene: Scene) -> None:
         await scene.lot(0, scene.bound(group, ann), scene.bait(group), number=1, epoch=epoch)
     await scene.lot(0, scene.bound(group, ann), scene.message(group, 1), number=1)
     await scene.shows(group, ann, 1)
-    _not_asked(scene)
+    not_asked(scene)
 
 
 @case(
@@ -133,7 +133,7 @@ async def other_link(scene: Scene) -> None:
     await scene.lot(0, scene.bound(group, ann), scene.bait(group), number=1, link="another-link")
     await scene.lot(0, scene.bound(group, ann), scene.message(group, 1), number=1)
     await scene.shows(group, ann, 1)
-    _not_asked(scene)
+    not_asked(scene)
 
 
 @case(
@@ -152,7 +152,7 @@ async def old_lot(scene: Scene) -> None:
     await scene.lot(0, number=1, reset=True)
     await scene.lot(0, scene.message(group, 2))
     await scene.shows(group, ann, 1, 2)
-    _not_asked(scene)
+    not_asked(scene)
 
 
 @case(
@@ -167,14 +167,14 @@ async def hole(scene: Scene) -> None:
     await scene.lot(1, scene.bound(group, ann, bob))
     scene.lose(1)  # it said that bob is bound no more
     await scene.lot(1, scene.bait(group))
-    await _asks(scene, source=1, have=1)
+    await asks(scene, source=1, have=1)
     await scene.lot(1, scene.bait(group))
     await scene.lot(1, scene.bound(group, ann), reset=True)
     await scene.lot(1, scene.message(group, 1))
     await scene.live(group, ann)
     await scene.shows(group, ann, 1)
     scene.shows_no_more(bob)
-    _not_asked(scene)
+    not_asked(scene)
 
 
 @case(
@@ -188,7 +188,7 @@ async def first_lot(scene: Scene) -> None:
     group = scene.group(2)
     scene.lose(2)
     await scene.lot(2, scene.bound(group, ann), scene.bait(group))
-    await _asks(scene, source=2, have=0)
+    await asks(scene, source=2, have=0)
     await scene.lot(2, scene.bound(group, ann), reset=True)
     await scene.lot(2, scene.message(group, 1))
     await scene.shows(group, ann, 1)
@@ -207,13 +207,13 @@ async def other_sources(scene: Scene) -> None:
     await scene.lot(1, scene.bound(good, ann))
     scene.lose(0)
     await scene.lot(0, scene.bait(lost))
-    await _asks(scene, source=0, have=1)
+    await asks(scene, source=0, have=1)
     await scene.lot(1, scene.message(good, 1))
     await scene.shows(good, ann, 1)
     await scene.lot(0, scene.bound(lost, ann), reset=True)
     await scene.lot(0, scene.message(lost, 1))
     await scene.shows(lost, ann, 1)
-    _not_asked(scene)
+    not_asked(scene)
 
 
 @case(
@@ -233,7 +233,7 @@ async def reset(scene: Scene) -> None:
     await scene.shows(kept, ann, 1)
     await scene.shows(other, ann, 1)
     await scene.lot(0, scene.bait(dropped), number=9)
-    await _asks(scene, source=0, have=None)
+    await asks(scene, source=0, have=None)
     await scene.lot(1, scene.message(other, 2))
     await scene.shows(other, ann, 2)
     scene.shows_no_more(ann)
@@ -250,7 +250,7 @@ async def unknown_group(scene: Scene) -> None:
     known, unknown = scene.group(0), scene.group(0, "h")
     await scene.lot(0, scene.bound(known, ann))
     await scene.lot(0, scene.bait(unknown))
-    await _asks(scene, source=0, have=None)
+    await asks(scene, source=0, have=None)
     await scene.lot(0, scene.bound(known, ann), scene.bound(unknown, ann), reset=True)
     await scene.lot(0, scene.message(unknown, 1))
     await scene.shows(unknown, ann, 1)
@@ -267,7 +267,7 @@ async def unknown_audience(scene: Scene) -> None:
     group = scene.group(0)
     await scene.lot(0, scene.bound(group, ann, bob))
     await scene.lot(0, {**scene.bait(group), "au": 5, "av": 3})
-    await _asks(scene, source=0, have=None)
+    await asks(scene, source=0, have=None)
     await scene.lot(0, scene.bound(group, ann, bob), reset=True)
     await scene.lot(0, scene.message(group, 1))
     await scene.shows(group, ann, 1)
@@ -305,7 +305,7 @@ async def resync_storm(scene: Scene) -> None:
     group = scene.group(0)
     strange = {**scene.bait(group), "au": 5, "av": 3}
     await scene.lot(0, scene.bound(group, ann), strange)
-    await _asks(scene, source=0, have=None)
+    await asks(scene, source=0, have=None)
     reset_ms = await scene.lot(0, scene.bound(group, ann), reset=True)
     for _ in range(5):
         await scene.lot(0, strange)
@@ -315,7 +315,7 @@ async def resync_storm(scene: Scene) -> None:
     await scene.lot(0, scene.bound(group, ann), reset=True)
     await scene.lot(0, scene.message(group, 1))
     await scene.shows(group, ann, 1)
-    _not_asked(scene)
+    not_asked(scene)
 
 
 @case(
@@ -331,7 +331,7 @@ async def unknown_entry(scene: Scene) -> None:
     await scene.lot(0, later, scene.bound(group, ann), later, scene.message(group, 1))
     await scene.lot(0, scene.message(group, 2))
     await scene.shows(group, ann, 1, 2)
-    _not_asked(scene)
+    not_asked(scene)
 
 
 @case(
@@ -349,7 +349,7 @@ async def unknown_fields(scene: Scene) -> None:
     group = scene.group(0)
     await scene.lot(0, {**scene.bound(group, ann), **more}, scene.message(group, 1, **more), **more)
     await scene.shows(group, ann, 1)
-    _not_asked(scene)
+    not_asked(scene)
 
 
 @case(
@@ -387,7 +387,7 @@ async def read_committed(scene: Scene) -> None:
     await scene.lot(0, scene.bait(group), commit=False)
     await scene.lot(0, scene.message(group, 1))
     await scene.shows(group, ann, 1)
-    _not_asked(scene)
+    not_asked(scene)
 
 
 @case(
@@ -410,7 +410,7 @@ async def signal(scene: Scene) -> None:
     scene.shows_no_more(bob)
 
 
-async def _asks(scene: Scene, source: int, have: int | None) -> None:
+async def asks(scene: Scene, source: int, have: int | None) -> None:
     """The gateway asks this source, and no other."""
     address: dict[str, Any] = {"link": scene.link, "epoch": scene.epoch, "partition": scene.partition, "source": source}
     named = address if have is None else {**address, "have": have}
@@ -424,7 +424,7 @@ def _without_defaults(named: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in named.items() if (name, value) != ("have", 0)}
 
 
-def _not_asked(scene: Scene) -> None:
+def not_asked(scene: Scene) -> None:
     """No resync but those that were waited for."""
     if asked := scene.written("resync", "resync"):
         raise Wrong("no `resync`", asked[0].raw.decode())
