@@ -27,8 +27,8 @@ _ROLES, _CHANNELS, _CATEGORIES = ["r", "s", "t"], ["a", "b", "c", "x"], ["x", "y
 @dataclass
 class _Site:
     mode: ViewMode
-    roles: dict[str, set[str]] = field(default_factory=lambda: {"black": set(), "white": set()})
-    users: dict[str, set[int]] = field(default_factory=lambda: {"black": set(), "white": set()})
+    roles: dict[ListName, set[str]] = field(default_factory=lambda: {"black": set(), "white": set()})
+    users: dict[ListName, set[int]] = field(default_factory=lambda: {"black": set(), "white": set()})
     overrides: dict[str | int, Grant] = field(default_factory=dict)
 
 
@@ -217,7 +217,8 @@ class _Both:
         if not self.oracle.sites:
             return {}
         place = self.rng.choice(sorted(self.oracle.sites))
-        holder: str | int = self.rng.choice([*sorted(self.oracle.roles), *sorted(self.oracle.members), "everyone"])
+        holders: list[str | int] = [*sorted(self.oracle.roles), *sorted(self.oracle.members), "everyone"]
+        holder = self.rng.choice(holders)
         grant = Grant(self.rng.randrange(3), self.rng.randrange(3))
         overrides = self.oracle.sites[place].overrides
         changed = overrides.get(holder, Grant(0, 0)) != grant
