@@ -23,7 +23,7 @@ from topics.codec import decode, encode
 from topics.keys import key_of, partition_of
 from topics.links import Register, Void
 from topics.memberships import Joined
-from topics.messages import Send, Signal
+from topics.messages import MAIN, Send, Signal
 from topics.owners import Stored
 from topics.relations import RelationRecord
 from topics.resync import Resync
@@ -128,17 +128,24 @@ class SmallWorld:
         self.of_group(catalog.RELATIONS, record)
 
     def send(
-        self, group: str, sender: str, client_id: str, reply: ReplyTo | None = None, *, tried_at: int | None = None
+        self,
+        group: str,
+        sender: str,
+        client_id: str,
+        reply: ReplyTo | None = None,
+        *,
+        tried_at: int | None = None,
+        channel: str = MAIN,
     ) -> int:
         """A user sends, or sends again; gives when the first try was."""
         at = self.now_ms if tried_at is None else tried_at
         body = Raw(encode({"text": client_id}))
-        self.of_group(catalog.MESSAGES, Send(APP, group, sender, "phone", client_id, at, body, reply=reply))
+        self.of_group(catalog.MESSAGES, Send(APP, group, sender, "phone", client_id, at, body, channel, reply=reply))
         return at
 
-    def signal(self, group: str, sender: str) -> None:
+    def signal(self, group: str, sender: str, channel: str = MAIN) -> None:
         """A user signals."""
-        self.of_group(catalog.MESSAGES, Signal(APP, group, sender, Raw(b'"typing"')))
+        self.of_group(catalog.MESSAGES, Signal(APP, group, sender, Raw(b'"typing"'), channel))
 
     def work(self) -> None:
         """Each groups partition takes all that is new as one batch; the users side binds who joined."""

@@ -1,4 +1,4 @@
-"""Every lot of every link, replayed: numbered without holes, each message once and in order, and only to members."""
+"""Every lot of every link, replayed: numbered without holes, each message once and in order, to who sees it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,20 @@ from jobs.verify.world import Row, World, place
 from topics import catalog
 from topics.answers import Accepted, Applied, Refused
 from topics.codec import Malformed
-from topics.deliveries import Bound, DeliveryLot, Entry, Head, SignalOut, Unbound
+from topics.deliveries import (
+    AudienceDelta,
+    AudienceSet,
+    Bound,
+    Changed,
+    DeliveryLot,
+    Entry,
+    Head,
+    SignalOut,
+    Unbound,
+)
 from topics.messages import Message
 
-_OfGroup = Message | Bound | Unbound | SignalOut | Head
+_OfGroup = Message | Bound | Unbound | SignalOut | Head | AudienceSet | AudienceDelta | Changed
 
 
 class Deliveries:
@@ -93,8 +103,14 @@ class Deliveries:
                 listening.bind(entry, where, row.at_ms, self.up_to_bound)
             case Unbound():
                 self._listening(registration, lot, entry, where).unbind(entry, where)
+            case AudienceSet():
+                self._listening(registration, lot, entry, where).learn(entry, where)
+            case AudienceDelta():
+                self._listening(registration, lot, entry, where).follow(entry, where)
+            case Changed():
+                self._listening(registration, lot, entry, where).hint(entry, where)
             case SignalOut() | Head():
-                self._listening(registration, lot, entry, where).check_strangers(entry.version, where)
+                self._listening(registration, lot, entry, where).reach(entry, where)
             case Accepted() | Refused() | Applied():
                 self._answers.add_to_session(registration, entry, row.at_ms)
 

@@ -91,6 +91,20 @@ class History:
             add("counter_order", f"{where}: {message.counter} after {before.counter}")
         if before is not None and (message.version < before.version or message.map < before.map):
             add("version_order", where)
-        if not channel.group.is_member(message.sender, message.version):
-            add("sender_no_member", f"{where}: {message.sender} at version {message.version}")
+        if (rule := _against(channel.group, message)) is not None:
+            add(rule, f"{where}: {message.sender} at version {message.version}")
         channel.newest = message
+
+
+def _against(group: Group, message: Message) -> str | None:
+    """The rule by which this message should have been refused at its version, if there is one."""
+    sender, name, version, relations = message.sender, message.channel, message.version, group.relations
+    if not group.is_member(sender, version):
+        return "sender_no_member"
+    if not relations.sees(sender, name, version):
+        return "sender_blind"
+    if not relations.may(sender, "send", name, version):
+        return "sender_not_permitted"
+    if relations.muted(sender, name, version, message.at):
+        return "sender_muted"
+    return None

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from jobs.verify.answers import Answers
+from jobs.verify.commands import judge_commands, replay_commands
 from jobs.verify.deliveries import Deliveries
 from jobs.verify.findings import Findings
 from jobs.verify.history import History
 from jobs.verify.links import Registrations
-from jobs.verify.members import NEVER, Groups, replay_commands
+from jobs.verify.members import NEVER, Groups
 from jobs.verify.reached import Reached
 from jobs.verify.rejects import Rejects
 from jobs.verify.report import Latency, Report
-from jobs.verify.sends import SendJudge, Sends, judge_commands
+from jobs.verify.sends import SendJudge, Sends
 from jobs.verify.stores import judge_stores
 from jobs.verify.world import World
 from topics import catalog

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
+from jobs.verify.bitmaps import ordinals_of
 from jobs.verify.findings import Findings
 from jobs.verify.links import Registration
 from jobs.verify.members import NEVER, Group, Member
-from topics.deliveries import Bound, Unbound
+from jobs.verify.present import Present
+from topics.deliveries import AudienceDelta, AudienceSet, Bound, Changed, Head, SignalOut, Unbound
 from topics.messages import Message
 
 
@@ -22,17 +25,27 @@ class Binding:
     member: Member | None
 
 
+@dataclass(slots=True)
+class Audience:
+    """What the link was told of an audience: who of its listeners is in it, at which version. Changes are stamped."""
+
+    members: set[int]
+    version: int
+    stamp: int = 0
+
+
 @dataclass(slots=True, eq=False)
 class Listening:
-    """The bindings of one group on one registration of a link.
+    """The bindings and audiences of one group on one registration of a link.
 
     Attributes:
         registration: the link.
         group: the group.
         slots: what is bound now.
         forgotten: what was bound before a reset and has not been given anew yet.
+        audiences: those told and not ended.
         spans: slot -> from which to before which Link map versions it was bound, ended ones.
-        changes: (Link map version, how many were bound after it).
+        changes: (Link map version, ordinal, whether a session of it began or ceased to listen then).
     """
 
     registration: Registration
@@ -40,20 +53,29 @@ class Listening:
     findings: Findings
     slots: dict[int, Binding] = field(default_factory=dict)
     forgotten: dict[int, Binding] = field(default_factory=dict)
+    audiences: dict[int, Audience] = field(default_factory=dict)
     spans: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
-    changes: list[tuple[int, int]] = field(default_factory=list)
+    changes: list[tuple[int, int, bool]] = field(default_factory=list)
+    _present: Present = field(init=False)
     _of_ordinal: dict[int, set[int]] = field(default_factory=dict)
     _unchecked: dict[int, Binding] = field(default_factory=dict)
     _strangers: set[int] = field(default_factory=set)
+    _right: dict[str, tuple[tuple[int, ...], int]] = field(default_factory=dict)  # of channels: as last found right
+    _stamps: int = 0
     _map: int = 0  # of the last change
     _heard_map: int = -1  # of the last message
     _version: int = 0  # of the group, up to which memberships that ended were looked at
 
+    def __post_init__(self) -> None:
+        """Nobody listens yet."""
+        self._present = Present(self.group)
+
     def reset(self) -> None:
         """Forget all; it has to be given anew before the next message."""
         self.forgotten |= self.slots
-        self.slots = {}
+        self.slots, self.audiences, self._right = {}, {}, {}
         self._of_ordinal, self._unchecked, self._strangers = {}, {}, set()
+        self._present = Present(self.group)
 
     def bind(self, entry: Bound, where: str, at_ms: int, up_to_bound: array[int]) -> None:
         """Sessions begin to listen."""
@@ -69,8 +91,13 @@ class Listening:
             binding = Binding(slot, ordinal, before.since if before and again else entry.map, member)
             self.slots[slot] = self._unchecked[slot] = binding
             self._of_ordinal.setdefault(ordinal, set()).add(slot)
+            self._present.add(ordinal)
             if not again:
+                self.changes.append((entry.map, ordinal, True))
                 self._check_session(binding, where, at_ms, up_to_bound)
+        for ordinal, ids in zip(entry.ordinals, entry.audiences, strict=False):
+            for audience in ids:
+                self._enter(audience, {ordinal}, where)
         self._changed(entry.map, where)
 
     def unbind(self, entry: Unbound, where: str) -> None:
@@ -85,6 +112,42 @@ class Listening:
             self._end(binding, entry.map)
         self._changed(entry.map, where)
 
+    def learn(self, entry: AudienceSet, where: str) -> None:
+        """An audience, told whole."""
+        members = self._ordinals(entry.members, where)
+        known = self.audiences.get(entry.audience)
+        if known is not None and known.version >= entry.version and known.members != members:
+            self.findings.add(
+                "audience_chain", f"{where} {self}: {entry.audience} is told whole, and other than it was"
+            )
+        self._check_bound(members, where)
+        self.audiences[entry.audience] = Audience(members, entry.version, self._stamp())
+
+    def follow(self, entry: AudienceDelta, where: str) -> None:
+        """Some entered an audience, some left it; or it is no more."""
+        if (known := self.audiences.get(entry.audience)) is None:
+            self.findings.add("audience_unknown", f"{where} {self}: a change of {entry.audience}")
+            return
+        if entry.version < known.version:
+            self.findings.add("audience_version", f"{where} {self}: {entry.version} after {known.version}")
+        left = self._ordinals(entry.left, where)
+        if not left <= known.members:
+            self.findings.add("audience_chain", f"{where} {self}: {entry.audience} is left by who was not in it")
+        self._enter(entry.audience, self._ordinals(entry.entered, where), where, new=True)
+        known.members -= left
+        known.version, known.stamp = entry.version, self._stamp()
+        if entry.ended:
+            del self.audiences[entry.audience]
+
+    def hint(self, entry: Changed, where: str) -> None:
+        """Something of the group changed."""
+        told = f"{where} {self}: since {entry.since} up to {entry.version}"
+        if not entry.since < entry.version <= self.group.version or not entry.what:
+            self.findings.add("hint_wrong", told)
+        members = self._ordinals(entry.members, where)
+        if not members <= self._present.sessions.keys() or not self._present.sessions:
+            self.findings.add("hint_wrong", f"{told} for who is not bound: {sorted(members)[:5]}")
+
     def hear(self, message: Message, where: str) -> int:
         """A message; gives how many sessions it reaches."""
         if self.forgotten:
@@ -94,12 +157,83 @@ class Listening:
         if message.map < self._map:
             self.findings.add("binding_late", f"{where} {self}: decided at map {message.map}, follows {self._map}")
         self._heard_map = max(self._heard_map, message.map)
-        self.check_strangers(message.version, where)
-        if not self.slots:
-            self.findings.add("nobody", f"{where} {self}")
-        return len(self.slots)
+        return self.reach(message, where)
 
-    def check_strangers(self, version: int, where: str) -> None:
+    def reach(self, entry: Message | SignalOut | Head, where: str) -> int:
+        """Something for those who see a channel: it must name all of them and nobody else. Gives how many sessions."""
+        self._check_strangers(entry.version, where)
+        named = self._named(entry, where)
+        if named is None:
+            return 0
+        audience = self.audiences.get(entry.audience) if entry.audience else None
+        seers = self._present.seers(entry.channel, entry.version)
+        state = entry.audience, audience.stamp if audience else 0, len(self._present.changes), seers.stamp
+        found, reached = self._right.get(entry.channel, ((), 0))
+        if found != state:
+            reached = len(self.slots) if audience is None else sum(map(self._present.sessions.__getitem__, named))
+            if self._compare(entry, named, seers.who, where):
+                self._right[entry.channel] = state, reached
+        if not reached:
+            self.findings.add("nobody", f"{where} {self}")
+        return reached
+
+    def close(self) -> None:
+        """The run is over: what is bound still is bound for good."""
+        if self.forgotten:
+            self.findings.add("reset_forgot", f"{self}: {sorted(self.forgotten)[:5]}", len(self.forgotten))
+        for binding in self.slots.values():
+            self.spans.setdefault(binding.slot, []).append((binding.since, NEVER))
+
+    # -- audiences ---------------------------------------------------------------------------------------------------
+
+    def _named(self, entry: Message | SignalOut | Head, where: str) -> AbstractSet[int] | None:
+        """The ordinals whom it names; None where the link can't tell."""
+        if not entry.audience:
+            return self._present.sessions.keys()
+        told = f"{where} {self}: audience {entry.audience}"
+        if (audience := self.audiences.get(entry.audience)) is None:
+            self.findings.add("audience_unknown", told)
+            return None
+        if not audience.version <= entry.audience_version <= entry.version:
+            versions = f"told at {audience.version}, named at {entry.audience_version}, sent at {entry.version}"
+            self.findings.add("audience_version", f"{told} {versions}")
+        return audience.members
+
+    def _compare(self, entry: Message | SignalOut | Head, named: AbstractSet[int], seers: set[int], where: str) -> bool:
+        told = f"{where} {self} at version {entry.version}, audience {entry.audience}"
+        for rule, wrong in (("heard_unseen", named - seers), ("seen_unheard", seers - named)):
+            if wrong:
+                users = [self._user_of(ordinal) for ordinal in sorted(wrong)[:5]]
+                self.findings.add(rule, f"{told}: {', '.join(users)}", len(wrong))
+        return named == seers
+
+    def _enter(self, audience: int, ordinals: set[int], where: str, *, new: bool = False) -> None:
+        if (known := self.audiences.get(audience)) is None:
+            self.findings.add("audience_unknown", f"{where} {self}: {sorted(ordinals)[:5]} bound in {audience}")
+            return
+        if new and known.members & ordinals:
+            self.findings.add("audience_chain", f"{where} {self}: {audience} is entered by who was in it")
+        self._check_bound(ordinals, where)
+        known.members |= ordinals
+        known.stamp = self._stamp()
+
+    def _check_bound(self, ordinals: set[int], where: str) -> None:
+        if unbound := ordinals - self._present.sessions.keys():
+            self.findings.add("audience_unbound", f"{where} {self}: {sorted(unbound)[:5]}", len(unbound))
+            ordinals -= unbound
+
+    def _ordinals(self, text: str, where: str) -> set[int]:
+        if (ordinals := ordinals_of(text)) is None:
+            self.findings.add("unreadable", f"{where} {self}: {text[:40]}")
+        return ordinals or set()
+
+    def _stamp(self) -> int:
+        self._stamps += 1
+        return self._stamps
+
+    # -- bindings ----------------------------------------------------------------------------------------------------
+
+    def _check_strangers(self, version: int, where: str) -> None:
         """Everyone bound must be a member at this version of the group."""
         for slot, binding in self._unchecked.items():
             member = binding.member
@@ -115,13 +249,6 @@ class Listening:
             who = f"slot {first.slot}, ordinal {first.ordinal} of {first.member.user if first.member else 'nobody'}"
             self.findings.add("stranger", f"{where} {self} at version {version}: {who}", len(self._strangers))
 
-    def close(self) -> None:
-        """The run is over: what is bound still is bound for good."""
-        if self.forgotten:
-            self.findings.add("reset_forgot", f"{self}: {sorted(self.forgotten)[:5]}", len(self.forgotten))
-        for binding in self.slots.values():
-            self.spans.setdefault(binding.slot, []).append((binding.since, NEVER))
-
     def _check_session(self, binding: Binding, where: str, at_ms: int, up_to_bound: array[int]) -> None:
         """The slot must be a session of the very user who has the ordinal."""
         session, member = self.registration.sessions.get(binding.slot), binding.member
@@ -134,19 +261,25 @@ class Listening:
             up_to_bound.append(at_ms - max(session.up_ms, member.since_ms))
 
     def _end(self, binding: Binding, map_: int) -> None:
-        slot = binding.slot
-        self.slots.pop(slot, None)
+        slot, ordinal = binding.slot, binding.ordinal
+        if self.slots.pop(slot, None) is not None and self._present.drop(ordinal):
+            for audience in self.audiences.values():
+                audience.members.discard(ordinal)
         self.forgotten.pop(slot, None)
         self._unchecked.pop(slot, None)
         self._strangers.discard(slot)
-        self._of_ordinal.get(binding.ordinal, set()).discard(slot)
+        self._of_ordinal.get(ordinal, set()).discard(slot)
         self.spans.setdefault(slot, []).append((binding.since, map_))
+        self.changes.append((map_, ordinal, False))
 
     def _changed(self, map_: int, where: str) -> None:
         if map_ < self._map:
             self.findings.add("map_order", f"{where} {self}: {map_} after {self._map}")
         self._map = max(self._map, map_)
-        self.changes.append((map_, len(self.slots) + len(self.forgotten)))
+
+    def _user_of(self, ordinal: int) -> str:
+        member = self.group.by_ordinal.get(ordinal)
+        return member.user if member is not None else f"nobody, {ordinal}"
 
     def __str__(self) -> str:
         return f"{self.group} on {self.registration}"

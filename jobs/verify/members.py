@@ -1,23 +1,33 @@
-"""Who was a member of which group at which version: rebuilt from `relation-events`, checked against the commands."""
+"""Who was a member of which group at which version: rebuilt from `relation-events`."""
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 from jobs.verify.findings import Findings
-from jobs.verify.rejects import Rejects
+from jobs.verify.relations import Relations
 from jobs.verify.world import Row, World, place
 from topics import catalog
 from topics.codec import Malformed
-from topics.events import GroupCreated, GroupDeleted, MembersAdded, MembersRemoved, RelationEvent
+from topics.events import (
+    GroupCreated,
+    GroupDeleted,
+    ListEdited,
+    MembersAdded,
+    MembersRemoved,
+    MemberUpdated,
+    Muted,
+    RelationEvent,
+    RoleMembersAdded,
+    RoleMembersRemoved,
+)
 from topics.keys import key_of, partition_of
-from topics.relations import AddMembers, CreateGroup, DeleteGroup, RelationRecord, RemoveMembers
 
 NEVER: Final = 1 << 62
-_DIRECT_USERS: Final = 2
 
 GroupKey = tuple[str, str]
 
@@ -62,6 +72,8 @@ class Group:
         ended: version -> memberships that ended with it.
         deletions: versions at which the group ended.
         events: as they came.
+        appended_ms: when each was appended, at least: it never falls.
+        relations: everything else that they say.
     """
 
     key: GroupKey
@@ -75,6 +87,24 @@ class Group:
     ended: dict[int, list[Member]] = field(default_factory=dict)
     deletions: list[int] = field(default_factory=list)
     events: list[RelationEvent] = field(default_factory=list)
+    appended_ms: list[int] = field(default_factory=list)
+    relations: Relations = field(default_factory=Relations)
+
+    def versions(self, from_ms: int, to_ms: int) -> range:
+        """The versions at which something could be decided that was asked and answered at these moments."""
+        first = bisect_left(self.appended_ms, from_ms)
+        end = bisect_right(self.events, to_ms, lo=first, key=lambda event: event.at)
+        known, newest = (self.events[at - 1].version if at else 0 for at in (first, max(first, end)))
+        return range(known, newest + 1)
+
+    def sees(self, ordinal: int, channel: str, version: int) -> bool:
+        """Whether the member of an ordinal was one, and saw a channel, at a version."""
+        member = self.by_ordinal.get(ordinal)
+        return (
+            member is not None
+            and member.since <= version < member.until
+            and self.relations.sees(member.user, channel, version)
+        )
 
     def is_member(self, user: str, version: int) -> bool:
         """Whether the user was a member at a version."""
@@ -121,6 +151,9 @@ class Groups:
             )
         group.version = event.version
         group.events.append(event)
+        group.appended_ms.append(max(row.at_ms, group.appended_ms[-1] if group.appended_ms else 0))
+        group.relations.apply(event)
+        self._check_ordinals(group, event, where)
         match event:
             case GroupCreated() | MembersAdded():
                 group.new_life |= isinstance(event, GroupCreated)
@@ -130,6 +163,13 @@ class Groups:
             case GroupDeleted():
                 group.deletions.append(event.version)
                 self._end(group, list(group.now.values()), event.version, event.at)
+
+    def _check_ordinals(self, group: Group, event: RelationEvent, where: str) -> None:
+        """Whoever else is named is a member, by its own ordinal."""
+        for users, ordinals in _named(event):
+            members = [group.now.get(user) for user in users]
+            if [member.ordinal if member else None for member in members] != list(ordinals):
+                self._findings.add("event_differs", f"{where} {group}: names others than it numbers")
 
     def _add(self, group: Group, event: GroupCreated | MembersAdded, at_ms: int, where: str) -> None:
         for user, ordinal in zip(event.users, event.ordinals, strict=False):
@@ -158,95 +198,13 @@ class Groups:
             del group.now[member.user]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a command must have led to: a refusal, or a version and a number of changed users."""
-
-    row: Row
-    command: RelationRecord
-    refused: bool
-    version: int = 0
-    changed: int = 0
-
-
-class _Replay:
-    """Applies commands to plain sets: too simple to be wrong."""
-
-    def __init__(self) -> None:
-        self.alive = False
-        self.kind = "team"
-        self.version = 0
-        self.users: set[str] = set()
-
-    def apply(self, command: RelationRecord) -> list[str] | None:
-        """The users that it changes, in order; None if it must be refused."""
-        if isinstance(command, CreateGroup):
-            if self.alive or (command.kind == "direct" and len(set(command.members)) != _DIRECT_USERS):
-                return None
-            self.alive, self.kind = True, command.kind
-            return self._changed(command.members, joined=True, always=True)
-        if not self.alive or (self.kind == "direct" and not isinstance(command, DeleteGroup)):
-            return None
-        match command:
-            case AddMembers():
-                return self._changed(command.users, joined=True)
-            case RemoveMembers():
-                return self._changed(command.users, joined=False)
-            case DeleteGroup():
-                self.alive = False
-                return self._changed(sorted(self.users), joined=False, always=True)
-
-    def _changed(self, users: list[str], *, joined: bool, always: bool = False) -> list[str]:
-        changed = [user for user in dict.fromkeys(users) if (user in self.users) != joined]
-        self.users = self.users | set(changed) if joined else self.users - set(changed)
-        self.version += bool(changed or always)
-        return changed
-
-
-def replay_commands(
-    world: World, groups: Groups, rejects: Rejects, findings: Findings, due_before_ms: int
-) -> Iterator[Outcome]:
-    """Compares each group's events with what its commands must have done; gives what each must have answered."""
-    replays: dict[GroupKey, _Replay] = defaultdict(_Replay)
-    seen: dict[GroupKey, int] = defaultdict(int)
-    wrong: set[GroupKey] = set()
-    for row, command in world.rows(catalog.RELATIONS):
-        if isinstance(command, Malformed) or rejects.names(catalog.RELATIONS, row):
-            continue
-        group, where = groups.get(command.app, command.group), place(catalog.RELATIONS, row)
-        replay, before = replays[group.key], replays[group.key].version
-        if (changed := replay.apply(command)) is None:
-            yield Outcome(row, command, refused=True)
-            continue
-        yield Outcome(row, command, refused=False, version=replay.version, changed=len(changed))
-        if replay.version == before or group.key in wrong:
-            continue
-        if (at := seen[group.key]) >= len(group.events):
-            if row.at_ms < due_before_ms:
-                findings.add("event_lost", f"{where} {group}")
-            continue
-        seen[group.key] += 1
-        if not _tells(group.events[at], command, changed):
-            wrong.add(group.key)
-            findings.add("event_differs", f"{where} {group}: event of version {group.events[at].version}")
-    for group in groups.by_key.values():
-        if group.key not in wrong and (extra := len(group.events) - seen[group.key]):
-            findings.add("event_twice", f"{group}: more events than commands that changed it", extra)
-
-
-def _tells(event: RelationEvent, command: RelationRecord, changed: list[str]) -> bool:
-    """Whether the event is the one of this command."""
-    match command, event:
-        case CreateGroup(), GroupCreated():
-            return event.users == changed and event.kind == command.kind and _paired(event)
-        case AddMembers(), MembersAdded():
-            return event.users == changed and _paired(event)
-        case RemoveMembers(), MembersRemoved():
-            return sorted(event.users) == sorted(changed) and _paired(event)
-        case DeleteGroup(), GroupDeleted():
-            return True
-    return False
-
-
-def _paired(event: GroupCreated | MembersAdded | MembersRemoved) -> bool:
-    return len(event.users) == len(event.ordinals)
+def _named(event: RelationEvent) -> Iterable[tuple[list[str], list[int]]]:
+    """The members that an event names and their ordinals, but for who comes or goes by it."""
+    match event:
+        case RoleMembersAdded() | RoleMembersRemoved() | Muted():
+            return [(event.users, event.ordinals)]
+        case ListEdited():
+            return [(event.added, event.added_ordinals), (event.removed, event.removed_ordinals)]
+        case MemberUpdated():
+            return [([event.user], [event.ordinal])]
+    return ()

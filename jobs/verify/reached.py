@@ -14,6 +14,7 @@ from jobs.verify.history import History
 from jobs.verify.links import Registration, Registrations, Session
 from jobs.verify.listening import Listening
 from jobs.verify.members import NEVER, Group, GroupKey, Groups, Member
+from jobs.verify.present import Present
 from jobs.verify.sends import Sends
 
 
@@ -67,7 +68,7 @@ class Reached:
         self._timelines = {key: Timeline.of(numbers, history, sends) for key, numbers in history.of_group.items()}
 
     def judge_links(self) -> None:
-        """Each message went to every link that had bindings when it was decided."""
+        """Each message went to every link that had a listener who saw its channel when it was decided."""
         of_group: dict[GroupKey, list[Listening]] = defaultdict(list)
         for listening in self._deliveries.all():
             of_group[listening.group.key].append(listening)
@@ -76,24 +77,35 @@ class Reached:
 
     def _judge_group(self, group: Group, timeline: Timeline, listening: list[Listening]) -> None:
         changes = sorted(
-            ((map_, at, one, count) for one in listening for at, (map_, count) in enumerate(one.changes)),
+            (
+                (map_, at, one, ordinal, began)
+                for one in listening
+                for at, (map_, ordinal, began) in enumerate(one.changes)
+            ),
             key=lambda change: change[:2],
         )
         changes.reverse()
-        bound: dict[Registration, int] = {}
+        present: dict[Registration, Present] = {}
         for number, kept_ms, map_ in zip(timeline.numbers, timeline.kept_ms, timeline.maps, strict=True):
             while changes and changes[-1][0] <= map_:
-                _, _, one, count = changes.pop()
-                bound[one.registration] = count
+                _, _, one, ordinal, began = changes.pop()
+                found = present.setdefault(one.registration, Present(group))
+                found.add(ordinal) if began else found.drop(ordinal)
             if kept_ms >= self._due_before_ms:
                 break
-            for registration, count in bound.items():
-                if count and not _has(registration, number) and not registration.dead(group.partition, kept_ms):
-                    seq = self._history.messages[number].seq
-                    self._findings.add("link_missed", f"{group} seq {seq} on {registration}", count)
+            message = self._history.messages[number]
+            for registration, found in present.items():
+                if not found.sessions or _has(registration, number) or registration.dead(group.partition, kept_ms):
+                    continue
+                if seers := found.seers(message.channel, message.version).who:
+                    told = f"{group}/{message.channel} seq {message.seq} on {registration}"
+                    self._findings.add("link_missed", told, len(seers))
 
     def judge_settled(self, settle_ms: int) -> None:
-        """Each session that was up, of a user who was a member, both for long enough, was reached by each message."""
+        """Each session that was up, of a user who was a member, both for long enough, was bound at each message.
+
+        Whom of those that are bound a message must name is judged where it was delivered.
+        """
         for registration in self._registrations.by_key.values():
             for session in registration.sessions.values():
                 for member in self._groups.of_user.get(session.user, ()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -11,14 +11,15 @@ from jobs.verify.answers import Answers, Given, Question, may_be_deaf, target_of
 from jobs.verify.findings import Findings
 from jobs.verify.history import History, SendKey, send_key
 from jobs.verify.links import Registrations
-from jobs.verify.members import Groups, Member, Outcome
+from jobs.verify.members import Groups, Member
 from jobs.verify.rejects import Rejects
+from jobs.verify.relations import Relations
 from jobs.verify.report import Report
 from jobs.verify.world import World, place
 from topics import catalog, limits
 from topics.answers import Accepted, Applied, Refused
-from topics.events import GroupDeleted
-from topics.messages import MAIN, Message, Send, Signal
+from topics.events import ChannelDeleted, GroupDeleted, RelationEvent
+from topics.messages import Message, Send, Signal
 
 
 class Try(NamedTuple):
@@ -84,7 +85,7 @@ class SendJudge:
         self._due_before_ms = due_before_ms
         self._asked: dict[Question, list[Try]] = defaultdict(list)
         self._first: set[SendKey] = set()
-        self._lives: dict[tuple[str, str, int], int] = {}
+        self._lives: dict[tuple[str, str, str, int], int] = {}
 
     def judge(self, report: Report) -> None:
         """All rules about sends."""
@@ -163,7 +164,16 @@ class SendJudge:
         reasons: dict[str | None, bool] = {
             "not_a_member": stranger,
             "unknown_group": stranger,
-            "unknown_channel": send.channel != MAIN,
+            "unknown_channel": self._ever(one, given, lambda was, version: not was.is_channel(send.channel, version)),
+            "not_visible": self._ever(
+                one, given, lambda was, version: not was.sees(send.sender, send.channel, version)
+            ),
+            "not_permitted": self._ever(
+                one, given, lambda was, version: not was.may(send.sender, "send", send.channel, version)
+            ),
+            "muted": self._ever(
+                one, given, lambda was, version: was.muted(send.sender, send.channel, version, one.at_ms)
+            ),
             "message_too_large": len(bytes(send.body)) > limits.BODY_BYTES,
             "expired": send.tried_at + limits.DEDUPE_WINDOW_MS < given.at_ms
             or send.tried_at <= self._earlier_life_ms(send, given.at_ms),
@@ -172,6 +182,19 @@ class SendJudge:
             "throttled": self._sends.of_device[send_key(send)[:-1]] > limits.DEDUPE_PER_DEVICE,
         }
         return reasons.get(code, False)
+
+    def _ever(self, one: Try, given: Given, holds: Callable[[Relations, int], bool]) -> bool:
+        """Whether something held at any version at which this try may have been decided."""
+        group = self._groups.get(one.send.app, one.send.group)
+        return any(holds(group.relations, version) for version in group.versions(one.at_ms, given.at_ms))
+
+    def _might_send(self, one: Try) -> bool:
+        """Whether the channel was there, seen and open to the sender, from the try on for good."""
+        send, group = one.send, self._groups.get(one.send.app, one.send.group)
+        return all(
+            group.relations.might_send(send.sender, send.channel, version, one.at_ms)
+            for version in group.versions(one.at_ms, _FOREVER)
+        )
 
     def _surely_member(self, send: Send, from_ms: int, to_ms: int) -> bool:
         """Whether the sender was a member all the time; what the group's partition told before, it knew."""
@@ -200,7 +223,7 @@ class SendJudge:
         send = one.send
         return (
             self._surely_member(send, one.at_ms, _FOREVER - 1)
-            and send.channel == MAIN
+            and self._might_send(one)
             and len(bytes(send.body)) <= limits.BODY_BYTES
             and abs(send.tried_at - one.at_ms) < limits.DEDUPE_WINDOW_MS // 2
             and send.tried_at > self._earlier_life_ms(send, _FOREVER)
@@ -222,59 +245,29 @@ class SendJudge:
             self._findings.add("numbered_twice", f"{_name(key)}: {one.seq} and {other.seq}")
 
     def _earlier_life_ms(self, send: Send, by_ms: int) -> int:
-        """How late anything may have been tried first that was sent to a life of the group that ended by then."""
-        events = self._groups.get(send.app, send.group).events
-        ended = max((one.version for one in events if isinstance(one, GroupDeleted) and one.at <= by_ms), default=0)
-        if ended and (send.app, send.group, ended) not in self._lives:
+        """How late anything may have been tried first that was sent to a life of the channel that ended by then."""
+        ended = max(
+            (one.version for one in self._groups.get(send.app, send.group).events if _ends(one, send, by_ms)), default=0
+        )
+        key = send.app, send.group, send.channel, ended
+        if ended and key not in self._lives:
             numbers = self._history.of_group.get((send.app, send.group), ())
             messages = [self._history.messages[number] for number in numbers]
-            self._lives[send.app, send.group, ended] = max(
-                (self._tried_ms(message) for message in messages if message.version < ended), default=0
+            self._lives[key] = max(
+                (self._tried_ms(one) for one in messages if one.version < ended and one.channel == send.channel),
+                default=0,
             )
-        return self._lives.get((send.app, send.group, ended), 0)
+        return self._lives.get(key, 0)
+
+
+def _ends(event: RelationEvent, send: Send, by_ms: int) -> bool:
+    """Whether the channel of this send ended by this event."""
+    if event.at > by_ms:
+        return False
+    return isinstance(event, GroupDeleted) or (isinstance(event, ChannelDeleted) and event.channel == send.channel)
 
 
 _FOREVER: Final = 1 << 62
-
-
-def judge_commands(
-    outcomes: Iterable[Outcome],
-    answers: Answers,
-    registrations: Registrations,
-    findings: Findings,
-    due_before_ms: int,
-) -> None:
-    """Each command that asked for an answer got one, and the right one."""
-    expected: dict[Question, list[Outcome]] = defaultdict(list)
-    for outcome in outcomes:
-        command = outcome.command
-        if command.reply is not None:
-            question = Question(target_of(command.reply), command.app, command.group, None, command.request)
-            expected[question].append(outcome)
-    for question, outcomes_ in expected.items():
-        given = answers.given.get(question, [])
-        where = place(catalog.RELATIONS, outcomes_[0].row)
-        missing = sum(outcome.row.at_ms < due_before_ms for outcome in outcomes_) - len(given)
-        deaf = may_be_deaf(question.target, registrations)
-        if missing > 0 and not deaf:
-            findings.add("command_unanswered", where, missing)
-        if len(given) > len(outcomes_):
-            findings.add("answered_twice", where, len(given) - len(outcomes_))
-        for outcome, one in zip(outcomes_, given, strict=False):
-            if not deaf and not _answers(one, outcome):
-                findings.add("command_answer", f"{where}: {one.answer}")
-    for question, given in answers.given.items():
-        if question.client_id is None and question not in expected:
-            findings.add("answer_unasked", f"{question.target} {question.request}", len(given))
-
-
-def _answers(given: Given, outcome: Outcome) -> bool:
-    match given.answer:
-        case Refused():
-            return outcome.refused
-        case Applied(version=version, changed=changed):
-            return not outcome.refused and (version, changed) == (outcome.version, outcome.changed)
-    return False
 
 
 def _question(send: Send) -> Question:

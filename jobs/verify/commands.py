@@ -1,0 +1,205 @@
+"""Whether each command led to what it must: its events, in turn, and its answer."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from jobs.verify.answers import Answers, Given, Question, may_be_deaf, target_of
+from jobs.verify.findings import Findings
+from jobs.verify.links import Registrations
+from jobs.verify.members import Group, GroupKey, Groups
+from jobs.verify.rejects import Rejects
+from jobs.verify.verdicts import Verdict, told_of, verdict
+from jobs.verify.world import Row, World, place
+from topics import catalog
+from topics.answers import CODES, Applied, Code, Refused
+from topics.codec import Malformed
+from topics.events import ApplicationEnded, CodeEnded, InviteEnded, RelationEvent
+from topics.relations import Join, Large, RelationRecord
+
+_ANY: Final[frozenset[Code]] = frozenset(CODES)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a command must be answered.
+
+    Attributes:
+        row: where it stands.
+        command: it.
+        codes: a refusal with one of these is right.
+        applied: `applied` is right.
+        version: the group's version after it; None: it is not known.
+        changes: whether it changed anything.
+        users: how many users it changed, where that is what is told.
+    """
+
+    row: Row
+    command: RelationRecord
+    codes: frozenset[Code]
+    applied: bool
+    version: int | None = None
+    changes: bool = False
+    users: int | None = None
+
+
+@dataclass(slots=True)
+class _Turn:
+    """How far the events of a group were seen to follow from its commands.
+
+    Attributes:
+        group: the group.
+        seen: how many of its events were.
+        parts: parts of change sets that were applied: they count once.
+        used: (version at which an invite code was made, it) -> how often it was used.
+        wrong: what follows is not to be judged: it was not what had to follow.
+    """
+
+    group: Group
+    seen: int = 0
+    parts: set[tuple[int, str, int]] = field(default_factory=set)
+    used: Counter[tuple[int, str]] = field(default_factory=Counter)
+    wrong: bool = False
+
+    @property
+    def version(self) -> int:
+        """The group's version so far."""
+        return self.group.events[self.seen - 1].version if self.seen else 0
+
+    def next(self, count: int) -> list[RelationEvent]:
+        """The next so many events."""
+        return self.group.events[self.seen : self.seen + count]
+
+    def pass_over_time(self) -> None:
+        """Some events follow from nothing but time."""
+        while (upcoming := self.next(1)) and self._by_time(upcoming[0]):
+            self.seen += 1
+
+    def use(self, command: Join) -> None:
+        """A user came in, perhaps by a code."""
+        life = self.group.relations.life.at(self.version)
+        if life is not None and command.code is not None and (minted := life.codes[command.code].at(self.version)):
+            self.used[minted.version, command.code] += 1
+
+    def part(self, command: RelationRecord) -> tuple[int, str, int] | None:
+        """Which part of which change set of this life of the group a command is."""
+        if isinstance(command, Large) and command.change_set is not None:
+            return id(self.group.relations.life.at(self.version)), command.change_set, command.part
+        return None
+
+    def _by_time(self, event: RelationEvent) -> bool:
+        life = self.group.relations.life.at(self.version)
+        match event:
+            case InviteEnded(end="expired") | ApplicationEnded(end="expired"):
+                return True
+            case CodeEnded(code=code) if life is not None and (held := life.codes.get(code)) is not None:
+                minted = held.at(self.version)
+                return minted is not None and minted.code.expires_at <= event.at
+        return False
+
+
+def replay_commands(
+    world: World, groups: Groups, rejects: Rejects, findings: Findings, due_before_ms: int
+) -> Iterator[Outcome]:
+    """Compares each group's events with what its commands must have done; gives what each must have answered."""
+    turns: dict[GroupKey, _Turn] = {}
+    for row, command in world.rows(catalog.RELATIONS):
+        if isinstance(command, Malformed) or rejects.names(catalog.RELATIONS, row):
+            continue
+        group = groups.get(command.app, command.group)
+        if (turn := turns.get(group.key)) is None:
+            turn = turns[group.key] = _Turn(group)
+        if turn.wrong:
+            yield Outcome(row, command, _ANY, applied=True)
+        else:
+            turn.pass_over_time()
+            yield _judge(turn, row, command, findings, due_before_ms)
+    for group in groups.by_key.values():
+        turn = turns.get(group.key, _Turn(group))
+        if not turn.wrong:
+            turn.pass_over_time()
+            if extra := len(group.events) - turn.seen:
+                findings.add("event_twice", f"{group}: more events than its commands have led to", extra)
+
+
+def _judge(turn: _Turn, row: Row, command: RelationRecord, findings: Findings, due_before_ms: int) -> Outcome:
+    part = turn.part(command)
+    due = verdict(turn.group.relations, command, turn.version, row.at_ms, turn.used)
+    if part in turn.parts and "version_changed" not in due.codes:
+        return Outcome(row, command, due.maybe, applied=True, version=turn.version)
+    if due.codes:
+        return Outcome(row, command, due.codes | due.maybe, applied=False)
+    if due.told:
+        upcoming = tuple(told_of(event) for event in turn.next(len(due.told)))
+        if upcoming != due.told:
+            return _other(turn, row, command, due, findings, due_before_ms)
+        turn.seen += len(due.told)
+    if isinstance(command, Join) and due.told:
+        turn.use(command)
+    if part is not None:
+        turn.parts.add(part)
+    codes = frozenset() if due.told else due.maybe
+    users = len(dict(due.told[0].fields).get("users", ())) if due.told else 0
+    return Outcome(row, command, codes, applied=True, version=turn.version, changes=bool(due.told), users=users or None)
+
+
+def _other(
+    turn: _Turn, row: Row, command: RelationRecord, due: Verdict, findings: Findings, due_before_ms: int
+) -> Outcome:
+    """The events that a command must have are not the next ones of its group."""
+    if due.maybe:
+        return Outcome(row, command, due.maybe, applied=False)
+    where = f"{place(catalog.RELATIONS, row)} {turn.group}"
+    if upcoming := turn.next(1):
+        turn.wrong = True
+        told = f"version {upcoming[0].version} tells {told_of(upcoming[0])}, not {due.told[0]}"
+        findings.add("event_differs", f"{where}: {told}")
+    elif row.at_ms < due_before_ms:
+        findings.add("event_lost", where)
+    return Outcome(row, command, frozenset(), applied=True, changes=True)
+
+
+def judge_commands(
+    outcomes: Iterable[Outcome],
+    answers: Answers,
+    registrations: Registrations,
+    findings: Findings,
+    due_before_ms: int,
+) -> None:
+    """Each command that asked for an answer got one, and the right one."""
+    expected: dict[Question, list[Outcome]] = defaultdict(list)
+    for outcome in outcomes:
+        command = outcome.command
+        if command.reply is not None:
+            question = Question(target_of(command.reply), command.app, command.group, None, command.request)
+            expected[question].append(outcome)
+    for question, outcomes_ in expected.items():
+        given = answers.given.get(question, [])
+        where = place(catalog.RELATIONS, outcomes_[0].row)
+        missing = sum(outcome.row.at_ms < due_before_ms for outcome in outcomes_) - len(given)
+        deaf = may_be_deaf(question.target, registrations)
+        if missing > 0 and not deaf:
+            findings.add("command_unanswered", where, missing)
+        if len(given) > len(outcomes_):
+            findings.add("answered_twice", where, len(given) - len(outcomes_))
+        for outcome, one in zip(outcomes_, given, strict=False):
+            if not deaf and not _answers(one, outcome):
+                findings.add("command_answer", f"{place(catalog.RELATIONS, outcome.row)}: {one.answer}")
+    for question, given in answers.given.items():
+        if question.client_id is None and question not in expected:
+            findings.add("answer_unasked", f"{question.target} {question.request}", len(given))
+
+
+def _answers(given: Given, outcome: Outcome) -> bool:
+    match given.answer:
+        case Refused(code=code):
+            return code in outcome.codes
+        case Applied(version=version, changed=changed):
+            if outcome.version is None:
+                return outcome.applied
+            right = (changed > 0) == outcome.changes if outcome.users is None else changed == outcome.users
+            return outcome.applied and version == outcome.version and right
+    return False

@@ -1,0 +1,163 @@
+"""Channels, categories, their lists and overrides."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from jobs.verify.relations import CategoryLife, ChannelLife
+from jobs.verify.verdicts.case import Case, Judge, changed_by, made_of, roles_of
+from topics.entities import Category, Channel, Override
+from topics.relations import (
+    CreateCategory,
+    CreateChannel,
+    DeleteCategory,
+    DeleteChannel,
+    EditList,
+    SetOverride,
+    UpdateCategory,
+    UpdateChannel,
+)
+
+
+def _create_channel(case: Case, command: CreateChannel) -> None:
+    case.server()
+    case.need("manage_channels")
+    case.maybe.add("limit_reached")
+    case.refuse("exists_already", when=case.life.channel(command.channel, case.version) is not None)
+    _check_category(case, command.category)
+    _tell_created(case, "ChannelCreated", channel=made_of(Channel, command))
+
+
+def _create_category(case: Case, command: CreateCategory) -> None:
+    case.server()
+    case.need("manage_channels")
+    case.maybe.add("limit_reached")
+    case.refuse("exists_already", when=case.life.category(command.category, case.version) is not None)
+    _tell_created(case, "CategoryCreated", category=made_of(Category, command))
+
+
+def _tell_created(case: Case, kind: str, /, **of: Any) -> None:
+    lists = {name: roles_of(case, getattr(case.command, name)) for name in ("black_roles", "white_roles")}
+    case.tell(kind, **of, **lists)
+
+
+def _update_channel(case: Case, command: UpdateChannel) -> None:
+    case.server()
+    case.need("manage_channels")
+    found = case.life.channel(command.channel, case.version)
+    case.refuse("unknown_channel", when=found is None)
+    if command.category is not msgspec.UNSET:
+        _check_category(case, command.category)
+    if found is not None:
+        before = found.channel.at(case.version)
+        if (after := changed_by(before, command)) != before:
+            case.tell("ChannelUpdated", channel=after)
+
+
+def _update_category(case: Case, command: UpdateCategory) -> None:
+    case.server()
+    case.need("manage_channels")
+    found = case.life.category(command.category, case.version)
+    case.refuse("unknown_category", when=found is None)
+    if found is not None:
+        before = found.category.at(case.version)
+        if (after := changed_by(before, command)) != before:
+            case.tell("CategoryUpdated", category=after)
+
+
+def _delete_channel(case: Case, command: DeleteChannel) -> None:
+    case.server()
+    case.need("manage_channels")
+    case.refuse("unknown_channel", when=case.life.channel(command.channel, case.version) is None)
+    case.tell("ChannelDeleted", channel=command.channel)
+
+
+def _delete_category(case: Case, command: DeleteCategory) -> None:
+    case.server()
+    case.need("manage_channels")
+    case.refuse("unknown_category", when=case.life.category(command.category, case.version) is None)
+    case.tell("CategoryDeleted", category=command.category)
+
+
+def _edit_list(case: Case, command: EditList) -> None:
+    case.server()
+    case.need("manage_channels")
+    case.maybe.add("limit_reached")
+    found = _check_place(case, command)
+    if found is None:
+        return
+    listed = found.place.lists[command.which]
+    roles_now, users_now = set(listed.roles.at(case.version)), set(listed.users.at(case.version))
+    cleared = command.clear and bool(roles_now or users_now)
+    roles = set(roles_of(case, command.add_roles)) | (set() if cleared else roles_now)
+    users = set(case.members(command.add_users)) | (set() if cleared else users_now)
+    roles, users = roles - set(command.remove_roles), users - set(command.remove_users)
+    if (roles, users) == (roles_now, users_now):
+        return
+    before = (set(), set()) if cleared else (roles_now, users_now)
+    case.tell(
+        "ListEdited",
+        which=command.which,
+        channel=command.channel,
+        category=command.category,
+        cleared=cleared,
+        added_roles=list(roles - before[0]),
+        removed_roles=list(before[0] - roles),
+        added=list(users - before[1]),
+        removed=list(before[1] - users),
+    )
+
+
+def _set_override(case: Case, command: SetOverride) -> None:
+    case.server()
+    case.need("manage_channels")
+    case.maybe.add("limit_reached")
+    case.refuse("bad_command", when=(command.role is None) == (command.user is None))
+    found = _check_place(case, command)
+    before: Override | None = None
+    if command.role is not None:
+        role = case.role()
+        case.refuse("unknown_role", when=role is None)
+        if role is not None:
+            case.above(priorities=[role.role.at(case.version).priority])
+        if found is not None and (of := found.place.of_roles.get(command.role)):
+            before = of.at(case.version)
+    elif command.user is not None:
+        case.refuse("unknown_member", when=not case.member(command.user))
+        case.above(users=case.members([command.user]))
+        if found is not None and (of := found.place.of_users.get(command.user)):
+            before = of.at(case.version)
+    case.gives(command.allow, command.deny)
+    after = Override(command.role, command.user, sorted(set(command.allow)), sorted(set(command.deny)))
+    was = before or Override(command.role, command.user)
+    if (sorted(was.allow), sorted(was.deny)) != (after.allow, after.deny):
+        case.tell("OverrideSet", override=after, channel=command.channel, category=command.category)
+
+
+def _check_place(case: Case, command: EditList | SetOverride) -> ChannelLife | CategoryLife | None:
+    case.refuse("bad_command", when=(command.channel is None) == (command.category is None))
+    found = case.place()
+    if command.channel is not None:
+        case.refuse("unknown_channel", when=found is None)
+    elif command.category is not None:
+        case.refuse("unknown_category", when=found is None)
+    return found
+
+
+def _check_category(case: Case, category: str | None) -> None:
+    gone = category is not None and case.life.category(category, case.version) is None
+    case.refuse("unknown_category", when=gone)
+
+
+JUDGES: Final[dict[type, Judge]] = {
+    CreateChannel: _create_channel,
+    UpdateChannel: _update_channel,
+    DeleteChannel: _delete_channel,
+    CreateCategory: _create_category,
+    UpdateCategory: _update_category,
+    DeleteCategory: _delete_category,
+    EditList: _edit_list,
+    SetOverride: _set_override,
+}
