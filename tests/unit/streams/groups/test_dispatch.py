@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+import sys
 from typing import Any
 
 import msgspec
 import pytest
 from msgspec import Raw
 
+from streams.groups import dispatch
 from tests.cores import Partition, add, bind, create, delete, groups, remove, send
-from topics import answers, catalog, limits
+from tests.unit.streams.groups import test_channels
+from topics import catalog, limits
 from topics.answers import Accepted, Refused
 from topics.deliveries import Head, SignalOut
 from topics.links import Void
@@ -273,7 +278,7 @@ def test_entries_of_a_large_batch_are_cut_into_lots_in_order(partition: Partitio
 
 
 def test_every_code_of_a_send_has_its_test() -> None:
-    tested = {name.removeprefix("test_") for name in globals()}
-    of_commands = {"group_exists", "direct_needs_two", "direct_is_fixed", "no_free_partition"}
-    elsewhere = {"overloaded"}  # test_overload
-    assert set(answers.CODES) - of_commands - elsewhere <= tested
+    tested = {name.removeprefix("test_") for module in (test_channels, sys.modules[__name__]) for name in vars(module)}
+    raised = set(re.findall(r'RefusalError\("([a-z_]+)"', inspect.getsource(dispatch)))
+    of_resends = {"expired", "throttled", "clock_ahead"}
+    assert raised | of_resends <= tested | {"overloaded"}  # test_overload
