@@ -55,6 +55,12 @@ class Chores:
         """Whether any is left."""
         return bool(self._chores)
 
+    def concern(self, app: str, group: str) -> bool:
+        """Whether any is about this group."""
+        return any(
+            not isinstance(chore, Sweep) and (chore.app, chore.group) == (app, group) for chore in self._chores.values()
+        )
+
     def add(self, chore: Chore) -> None:
         """Another one came up."""
         self._set(max(self._chores, default=-1) + 1, chore)

@@ -111,7 +111,11 @@ CACHE_WRITE_BYTES: Final = 1 << 20  # sent to Redis in one go
 
 # Views.
 PULL_MESSAGES: Final = 200  # messages in one answer
-PAGE_ENTRIES: Final = 500  # members, groups, links in one answer
+PAGE_ENTRIES: Final = 500  # members, channels, groups, links in one answer
+CHANGES_BYTES: Final = 4 << 20  # bytes of changes in one answer, but for the last of them
+CHANGES_BEHIND: Final = 10_000  # a reader that missed more changes of a group takes a snapshot
+EVENT_LOG_BYTES: Final = 4 << 20  # latest relation events that a partition keeps in memory
+WEIGHT_PROFILES: Final = 10_000  # profiles of a group up to which its members are sorted by weight
 MAP_CHANGES: Final = 4_096  # changes of a Link map in one answer; a reader that missed more gets the whole map
 VIEW_PAGES: Final = 256  # pages of ordinals that one answer is gathered from
 CURSOR_CHARS: Final = 160  # a cursor
