@@ -184,7 +184,7 @@ def links(count: int = LINKS, partitions: int = 2) -> Partition:
     return Partition(lambda rows, at: LinksCore(rows, at, partitions, count))
 
 
-def ask(kind: type[Command], *, group: str = "g", **more: Any) -> tuple[Topic, Any]:
+def ask(kind: type[Command], /, *, group: str = "g", **more: Any) -> tuple[Topic, Any]:
     """A command of any kind, answered on `answers`."""
     return catalog.RELATIONS, kind(**{"app": "app", "group": group, "request": "r", "reply": ToRequester("me")} | more)
 
@@ -203,7 +203,7 @@ class Outcome(NamedTuple):
     seen: Seen
 
 
-def do(partition: Partition, kind: type[Command], **more: Any) -> Outcome:
+def do(partition: Partition, kind: type[Command], /, **more: Any) -> Outcome:
     """Apply one command in a batch of its own, again, and after a crash again.
 
     Twice and late is harmless: the second and third answer that nothing changed, or refuse; nothing is told.

@@ -107,7 +107,7 @@ def test_permissions_are_what_the_levels_say(seed: int) -> None:
     if rng.random() < 0.5:
         group.structure.roles.put(Role(EVERYONE, priority=0, allow=_some(rng), deny=_some(rng)))
     for place in ["own", "in", "follows", category_place("cat")]:
-        for holder in ["r", "s", EVERYONE, 0, 1, _OWNER]:
+        for holder in _HOLDERS:
             if rng.random() < 0.5:
                 _override(group, place, holder, allow=_some(rng), deny=_some(rng))
     for ordinal in range(6):
