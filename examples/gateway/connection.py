@@ -25,7 +25,7 @@ BAD_HELLO: Final = 4400
 _QUEUE_FRAMES: Final = 4_000
 _QUEUE_BYTES: Final = 2 << 20
 _TOGETHER_BYTES: Final = 64 << 10
-_TASKS: Final = 4
+_TASKS: Final = 8
 _CLOSE_S: Final = 5.0
 
 

@@ -10,29 +10,44 @@ import asyncio
 import contextlib
 import json
 import logging
-import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, web
 from yarl import URL
 
 from examples.gateway.connection import BAD_HELLO, NOT_REGISTERED, VOID, Connection
+from examples.gateway.frames import (
+    COMMANDS,
+    ID_CHARS,
+    MAIN,
+    CommandError,
+    channel_in,
+    frame_of,
+    id_in,
+    number_in,
+    pull_in,
+    users_in,
+)
 from examples.gateway.people import People, Watch
+from examples.gateway.servers import Servers
 from linkcast_gateway import (
     BODY_BYTES,
     Answer,
+    Changed,
     GatewayError,
     Group,
     Handler,
     Head,
     Link,
     Message,
+    Notice,
     NotRegisteredError,
     PullError,
+    RefusedError,
     Registration,
     Session,
     Signal,
@@ -43,19 +58,12 @@ log = logging.getLogger(__name__)
 
 PAGE: Final = Path(__file__).parent / "page"
 
-_ID_CHARS: Final = 64
-_ID: Final = re.compile(rf"[A-Za-z0-9_.@-]{{1,{_ID_CHARS}}}\Z")
-_INVITED: Final = 500  # names in one frame
 _HELLO_S: Final = 10
 _PING_S: Final = 20
 _PULSE_S: Final = 1.0
 _FRAME_BYTES: Final = 2 * BODY_BYTES + 4_096
 _POLICY: Final = "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; frame-ancestors 'none'"
 _json: Final = msgspec.json.Encoder().encode
-
-
-class CommandError(Exception):
-    """A frame of a page that cannot be served; its text is shown."""
 
 
 class Gateway(Handler):
@@ -76,6 +84,7 @@ class Gateway(Handler):
         self._views = views
         self._gateways = sorted([address, *peers])
         self._connections: dict[int, Connection] = {}
+        self._servers = Servers(app, views)
         self._watch = Watch(app, views, self._watched, self._tell_people)
         self._written = self._resyncs = 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -150,12 +159,22 @@ class Gateway(Handler):
 
     def on_signal(self, group: Group, signal: Signal, slots: Sequence[int]) -> None:
         """One frame, made once, to each page."""
-        told = {"t": "signal", "group": group.name, "sender": signal.sender, "kind": signal.kind, "body": signal.body}
-        self._push(_json(told), slots)
+        where = {"t": "signal", "group": group.name, "channel": signal.channel}
+        self._push(_json({**where, "sender": signal.sender, "kind": signal.kind, "body": signal.body}), slots)
 
     def on_head(self, group: Group, head: Head, slots: Sequence[int]) -> None:
         """Whoever lacks the newest message learns of it now."""
-        self._push(_json({"t": "head", "group": group.name, "seq": head.seq}), slots)
+        self._push(_json({"t": "head", "group": group.name, "channel": head.channel, "seq": head.seq}), slots)
+
+    def on_changed(self, group: Group, changed: Changed, slots: Sequence[int]) -> None:
+        """Pages that show a server ask anew what it is."""
+        told = {"version": changed.version, "since": changed.since, "what": changed.what, "channels": changed.channels}
+        self._push(_json({"t": "changed", "group": group.name, **told}), slots)
+
+    def on_notice(self, app: str, user: str, notice: Notice, slots: Sequence[int]) -> None:
+        """A notice to a person, to each of their pages."""
+        del app, user
+        self._push(_json({"t": "notice", "notice": notice}), slots)
 
     def on_answer(self, slot: int, answer: Answer) -> None:
         """An answer to the page that asked."""
@@ -259,10 +278,10 @@ class Gateway(Handler):
 
     async def _hello(self, socket: web.WebSocketResponse) -> Session:
         """Who is there; gives them a slot."""
-        frame = _frame(await socket.receive(timeout=_HELLO_S))
+        frame = frame_of(await socket.receive(timeout=_HELLO_S))
         if frame.get("t") != "hello":
             raise CommandError("say hello first")
-        return self.link.new_session(self._app, _id(frame, "name"), _id(frame, "device"))
+        return self.link.new_session(self._app, id_in(frame, "name"), id_in(frame, "device"))
 
     async def _serve(self, socket: web.WebSocketResponse, connection: Connection) -> None:
         """Announce the session, then take its frames in order."""
@@ -283,7 +302,7 @@ class Gateway(Handler):
             await self.link.up(connection.session)
             async for message in socket:
                 try:
-                    await self._command(connection, _frame(message))
+                    await self._command(connection, frame_of(message))
                 except NotRegisteredError:
                     raise
                 except (CommandError, GatewayError) as error:
@@ -291,18 +310,21 @@ class Gateway(Handler):
 
     async def _command(self, connection: Connection, frame: dict[str, Any]) -> None:
         if frame.get("request") is not None:
-            _id(frame, "request")
+            id_in(frame, "request")
         match frame.get("t"):
             case "send":
                 await self._send(connection.session, frame)
             case "pull":
-                self._begin_pull(connection, _pull(frame))
+                self._begin_pull(connection, pull_in(frame))
             case "watch":
-                connection.watching = _id(frame, "group")
+                connection.watching = id_in(frame, "group")
                 if connection.watching in connection.groups:
                     self._begin_watching(connection, connection.watching)
             case "typing":
-                await self.link.signal(connection.session, _id(frame, "group"), b"{}", kind="typing")
+                where = (id_in(frame, "group"), b"{}", channel_in(frame))
+                await self.link.signal(connection.session, *where, kind="typing")
+            case "server" | "channel" | "inbox" | "command":
+                self._serve_server(connection, frame)
             case "direct":
                 await self._direct(connection.session, frame)
             case "create" | "join" | "invite" | "leave":
@@ -312,34 +334,89 @@ class Gateway(Handler):
 
     async def _send(self, session: Session, frame: dict[str, Any]) -> None:
         body = json.dumps(frame.get("body"), ensure_ascii=False, separators=(",", ":")).encode()
-        await self.link.send(session, _id(frame, "group"), _id(frame, "client_id"), _number(frame, "tried_at"), body)
+        what = (id_in(frame, "group"), id_in(frame, "client_id"), number_in(frame, "tried_at"), body)
+        await self.link.send(session, *what, channel=channel_in(frame))
 
     async def _relate(self, session: Session, frame: dict[str, Any]) -> None:
         """Who is in a group."""
-        group, request = _id(frame, "group"), frame.get("request")
+        group, request = id_in(frame, "group"), frame.get("request")
         match frame["t"]:
             case "create":
-                members = dict.fromkeys([session.user, *_users(frame)])
+                members = dict.fromkeys([session.user, *users_in(frame)])
                 await self.link.create_group(session, group, list(members), request=request)
             case "join":
                 await self.link.add_members(session, group, [session.user], request=request)
             case "invite":
-                await self.link.add_members(session, group, _users(frame), request=request)
+                await self.link.add_members(session, group, users_in(frame), request=request)
             case _:
                 await self.link.remove_members(session, group, [session.user], request=request)
 
     async def _direct(self, session: Session, frame: dict[str, Any]) -> None:
         """A direct chat is a group of two, whose name follows from theirs: whoever begins it, it is the same."""
-        pair = sorted([session.user, _id(frame, "user")])
+        pair = sorted([session.user, id_in(frame, "user")])
         group = f"dm.{len(pair[0])}.{pair[0]}.{pair[1]}"
-        if len(group) > _ID_CHARS:
+        if len(group) > ID_CHARS:
             raise CommandError("These two names are too long for a direct chat: make a group instead.")
         await self.link.create_group(session, group, pair, kind="direct", request=frame.get("request"))
+
+    def _serve_server(self, connection: Connection, frame: dict[str, Any]) -> None:
+        """What is about servers and notices."""
+        if frame["t"] == "command":
+            self._begin_command(connection, frame)
+        else:
+            self._begin_asking(connection, frame)
+
+    def _begin_command(self, connection: Connection, frame: dict[str, Any]) -> None:
+        """A command of the contract, by this user: what it may is the pipeline's to say."""
+        fields = frame.get("fields")
+        if frame.get("what") not in COMMANDS or not isinstance(fields, dict):
+            raise CommandError("no such command")
+        group, request = id_in(frame, "group"), id_in(frame, "request")
+        if not connection.spawn(self._ask_for(connection, group, request, frame["what"], fields)):
+            raise CommandError("one after the other, please")
+
+    async def _ask_for(
+        self, connection: Connection, group: str, request: str, what: str, fields: dict[str, Any]
+    ) -> None:
+        try:
+            answer: Answer = await self.link.command(connection.session, group, what, request=request, **fields)
+        except RefusedError as refusal:
+            answer = refusal.answer
+        except (GatewayError, TypeError) as error:
+            connection.push(_json({"t": "error", "text": str(error)}))
+            return
+        connection.push(_json(answer))
+
+    def _begin_asking(self, connection: Connection, frame: dict[str, Any]) -> None:
+        """What a server is to this user, who sees a channel, or what the user was told."""
+        user = connection.session.user
+        match frame["t"]:
+            case "inbox":
+                told = {"t": "inbox"}
+                asked = self._servers.notices(user, number_in(frame, "after"))
+            case "server":
+                told = {"t": "server", "group": id_in(frame, "group")}
+                asked = self._servers.server(told["group"], user)
+            case _:
+                told = {"t": "channel", "group": id_in(frame, "group"), "channel": channel_in(frame)}
+                asked = self._servers.channel(told["group"], told["channel"], user)
+        if told["t"] != "inbox" and told["group"] not in connection.groups:
+            asked.close()
+            connection.push(_json({**told, "error": "not_live"}))
+        elif not connection.spawn(self._tell(connection, told, asked)):
+            asked.close()
+            connection.push(_json({**told, "error": "busy"}))
+
+    async def _tell(self, connection: Connection, told: dict[str, str], asked: Coroutine[Any, Any, Any]) -> None:
+        try:
+            connection.push(_json({**told, **msgspec.to_builtins(await asked)}))
+        except PullError as error:
+            connection.push(_json({**told, "error": error.code}))
 
     def _begin_pull(self, connection: Connection, pull: dict[str, Any]) -> None:
         """Answer a pull, beside whatever else the page asks: a view that is slow holds up nothing.
 
-        Only of groups that the session hears, so that nobody reads what they may not see.
+        Only of groups that the session hears, and of channels that its user sees: nobody reads what they may not.
         """
         if pull["group"] not in connection.groups:
             connection.push(_json({**pull, "error": "not_live"}))
@@ -347,10 +424,11 @@ class Gateway(Handler):
             connection.push(_json({**pull, "error": "busy"}))
 
     async def _pull(self, connection: Connection, pull: dict[str, Any]) -> None:
+        group, channel = pull["group"], pull["channel"]
         try:
-            found = await self._views.page(
-                self._app, pull["group"], "main", pull["after"], pull["before"], pull["limit"]
-            )
+            if channel != MAIN:
+                await self._servers.admit(group, channel, connection.session.user)
+            found = await self._views.page(self._app, group, channel, pull["after"], pull["before"], pull["limit"])
         except PullError as error:
             connection.push(_json({**pull, "error": error.code}))
         else:
@@ -364,6 +442,7 @@ def page(message: Message) -> dict[str, Any]:
     return {
         "t": "message",
         "group": message.group,
+        "channel": message.channel,
         "seq": message.seq,
         "prev": message.prev,
         "at": message.at,
@@ -377,49 +456,6 @@ def page(message: Message) -> dict[str, Any]:
 
 def _nothing() -> None:
     """There is no line left to cut."""
-
-
-def _frame(message: Any) -> dict[str, Any]:
-    """A page's frame as an object."""
-    if message.type is not WSMsgType.TEXT:
-        raise CommandError("frames are text")
-    try:
-        frame = msgspec.json.decode(message.data)
-    except (msgspec.DecodeError, RecursionError):
-        raise CommandError("frames are JSON") from None
-    if not isinstance(frame, dict):
-        raise CommandError("frames are objects")
-    return frame
-
-
-def _id(frame: dict[str, Any], name: str) -> str:
-    return _checked(frame.get(name), name)
-
-
-def _users(frame: dict[str, Any]) -> list[str]:
-    names = frame.get("users", [])
-    if not isinstance(names, list) or len(names) > _INVITED:
-        raise CommandError(f"users: a list of at most {_INVITED} names")
-    return [_checked(name, "users") for name in names]
-
-
-def _checked(value: Any, name: str) -> str:
-    if not isinstance(value, str) or not _ID.match(value):
-        raise CommandError(f"{name}: 1 to {_ID_CHARS} of letters, digits, and _ . @ -")
-    return value
-
-
-def _pull(frame: dict[str, Any]) -> dict[str, Any]:
-    """A pull as it is answered; `after` or `before` may be absent."""
-    bounds = {name: None if frame.get(name) is None else _number(frame, name) for name in ("after", "before")}
-    return {"t": "pulled", "group": _id(frame, "group"), **bounds, "limit": _number(frame, "limit")}
-
-
-def _number(frame: dict[str, Any], name: str) -> int:
-    value = frame.get(name)
-    if not isinstance(value, int) or not 0 <= value < 1 << 53:
-        raise CommandError(f"{name}: a whole number is missing")
-    return value
 
 
 async def _index(_: web.Request) -> web.FileResponse:

@@ -2,14 +2,14 @@
 
 import { Chat } from "./chat.js";
 import { $, avatar, make, say } from "./dom.js";
-import { openAsking, openNew } from "./dialogs.js";
+import { drawInbox, drawManage, manageBy, openAsking, openInbox, openManage, openNew } from "./dialogs.js";
 import { closeDrawer, drawerIsOpen } from "./drawer.js";
 import { Meter, Samples } from "./meter.js";
 import { Socket } from "./socket.js";
 import { drawGroups } from "./view-groups.js";
 import { MessageView } from "./view-chat.js";
 import { drawLink, drawPeople, drawRates } from "./view-panel.js";
-import { ID, STATES, fresh, inWords, namesIn, several, textOf } from "./words.js";
+import { ID, STATES, fresh, inWords, keyOf, namesIn, several, textOf } from "./words.js";
 
 const BURST = 100;
 const TYPING_EVERY_MS = 2_000;
@@ -66,8 +66,9 @@ function enter(name) {
       }
       chat.take(frame);
       if (frame.t === "message") hear(frame);
-      if (frame.t === "live") openWanted(frame.group);
-      if (frame.t === "pulled" && frame.before !== null) messages.grew(chat.groups.get(frame.group));
+      if (frame.t === "live" && chat.groups.has(frame.group)) openWanted(frame.group);
+      if (frame.t === "server") for (const { channel } of frame.channels ?? []) openWanted(keyOf(frame.group, channel));
+      if (frame.t === "pulled" && frame.before !== null) messages.grew(chat.groups.get(keyOf(frame.group, frame.channel)));
     },
     lost(reason) {
       showConnection("wait", `${reason || "connection lost"}; connecting again`);
@@ -95,33 +96,41 @@ function enter(name) {
       drawing = false;
       drawHead();
       messages.draw();
-      drawGroups(chat);
+      drawGroups(chat, (server) => openManage(chat, server));
       drawPeople(chat);
       drawLink(chat);
+      drawManage(chat);
+      drawInbox(chat);
     });
   }
 
   function drawHead() {
     const { group } = chat;
     for (const id of ["scroll", "send"]) $(id).hidden = !group;
-    $("welcome").hidden = chat.groups.size > 0;
+    $("welcome").hidden = chat.groups.size + chat.servers.byName.size > 0;
     $("invite").hidden = !group || group.other !== null || group.state !== "live";
     $("leave").hidden = $("invite").hidden;
-    $("rejoin").hidden = group?.state !== "gone";
+    $("rejoin").hidden = group?.state !== "gone" || group.ofServer;
     $("drop").disabled = $("burst").disabled = group?.state !== "live";
     say($("drop"), chat.drop > 0 ? `Loses the next ${chat.drop}` : "Lose the next message");
     $("drop").setAttribute("aria-pressed", String(chat.drop > 0));
-    say($("chat-title"), group?.title ?? (chat.groups.size > 0 ? "Choose a group" : "Welcome"));
+    say($("chat-title"), group?.title ?? ($("welcome").hidden ? "Choose a group" : "Welcome"));
     say($("group-state"), group ? headline(group) : "");
     if (!group) return;
     $("text").disabled = group.state === "gone";
-    $("text").placeholder = group.state === "gone" ? "You are not a member any more" : `Message to ${group.title}`;
+    const lost = group.ofServer ? "You do not see this channel any more" : "You are not a member any more";
+    $("text").placeholder = group.state === "gone" ? lost : `Message to ${group.title}`;
     const typers = chat.typers(group);
     say($("typing"), typers.length > 0 ? `${typers.slice(0, 3).join(", ")} ${typers.length > 1 ? "are" : "is"} typing…` : "");
   }
 
   function headline(group) {
-    if (group.state !== "live") return STATES[group.state];
+    if (group.state !== "live") return group.ofServer && group.state === "gone" ? "not for you any more" : STATES[group.state];
+    if (group.ofServer) {
+      const { told } = chat.servers.open ?? {};
+      const sees = group.sight ? ` · ${several(group.sight.count, "member")} see it` : "";
+      return `${told?.name || group.id}${sees}${group.info?.topic ? ` · ${group.info.topic}` : ""}`;
+    }
     const { people } = group;
     if (!people || people.error) return "live";
     return `${several(people.members, "member")} · ${people.online} online on ${several(people.links.length, "link")}`;
@@ -150,7 +159,7 @@ function enter(name) {
   let heard = [];
   let hearing = 0;
   function hear(message) {
-    if (message.group !== chat.open || message.sender === name) return;
+    if (keyOf(message.group, message.channel) !== chat.open || message.sender === name) return;
     heard.push(message);
     hearing ||= setTimeout(() => {
       const [last] = heard.slice(-1);
@@ -163,7 +172,7 @@ function enter(name) {
   // --- what the person does
 
   function opened(group) {
-    history.replaceState(null, "", `#${group}`);
+    history.replaceState(null, "", `#${group}`); // ids and a slash: as they are
     closeDrawer();
     if (matchMedia("(min-width: 761px)").matches) $("text").focus();
   }
@@ -186,6 +195,11 @@ function enter(name) {
     if (users) chat.create(group, users);
   }
 
+  function createServer(name, people) {
+    const users = names(people);
+    if (users) chat.servers.create(name, users);
+  }
+
   $("first").onsubmit = (event) => {
     event.preventDefault();
     create($("first-group").value.trim(), $("first-people").value);
@@ -194,20 +208,24 @@ function enter(name) {
   $("add").onclick = () =>
     openNew((what, group, people) => {
       if (what === "create") create(group, people);
+      else if (what === "server") createServer(group, people);
       else if (what === "join") chat.join(group);
       else for (const other of names(people) ?? []) chat.direct(other);
     });
 
   $("invite").onclick = () => {
-    const group = chat.open;
+    const { group } = chat;
     openAsking((people) => {
-      const users = names(people);
-      if (users?.length) chat.ask("invite", group, { users });
+      const users = names(people) ?? [];
+      if (group.ofServer) for (const other of users) chat.servers.invite(group.id, other);
+      else if (users.length > 0) chat.ask("invite", group.id, { users });
     });
   };
 
   $("rejoin").onclick = () => chat.join(chat.open);
-  $("leave").onclick = () => chat.ask("leave", chat.open);
+  $("leave").onclick = () => chat.ask("leave", chat.group.id);
+  $("bell").onclick = () => openInbox(chat);
+  manageBy(chat);
 
   const text = $("text");
   const fit = () => {

@@ -2,17 +2,25 @@
 // the person does go in; `changed` is called when there is something new to show.
 
 import { Channel, PAGE, PULL_MOST } from "./channel.js";
-import { fresh, otherOf } from "./words.js";
+import { Inbox } from "./inbox.js";
+import { Servers } from "./servers.js";
+import { MAIN, fresh, keyOf, otherOf } from "./words.js";
 
 const PULL_AGAIN_MS = 700;
 // A gap made on purpose stays open this long, so that one can see it.
 const SHOW_GAP_MS = 1_500;
 const TYPING_MS = 3_000;
 
+// A conversation: a group, or a channel of a server.
 class Group {
   constructor(name, me) {
     this.name = name;
-    this.other = otherOf(name, me); // of a direct chat
+    const [group, channel] = name.split("/");
+    this.id = group; // the group
+    this.channelId = channel ?? MAIN;
+    this.ofServer = channel !== undefined;
+    this.info = null; // what is told of a server's channel
+    this.other = this.ofServer ? null : otherOf(name, me); // of a direct chat
     this.state = "asked"; // "asked" | "live" | "waiting" | "gone"
     this.channel = new Channel();
     this.unread = 0;
@@ -26,7 +34,7 @@ class Group {
   }
 
   get title() {
-    return this.other ?? this.name;
+    return this.other ?? (this.ofServer ? `# ${this.info?.name || this.channelId}` : this.name);
   }
 }
 
@@ -35,13 +43,15 @@ export class Chat {
   // marks: up to where the person has read.
   constructor({ name, device, tell, changed, opened, note, marks, meters }) {
     Object.assign(this, { name, device, tell, changed, opened, note, marks, meters });
-    this.groups = new Map();
-    this.open = null; // the name of the group shown
+    this.groups = new Map(); // conversations, by their keys
+    this.servers = new Servers(this);
+    this.inbox = new Inbox(this);
+    this.open = null; // the key of the conversation shown
     this.link = null; // what the gateway told of itself
     this.pulse = null; // its counters
     this.clockAhead = 0; // this device's clock minus the gateway's
     this.drop = 0; // how many messages to lose on purpose
-    this.asked = new Map(); // request -> {what, group}
+    this.asked = new Map(); // request -> {what, group, done}
     this.sentAt = new Map(); // client_id -> when it was sent
   }
 
@@ -75,12 +85,13 @@ export class Chat {
   take(frame) {
     const taken = TAKE[frame.t];
     if (taken === undefined) return;
-    taken.call(this, frame, frame.group === undefined ? null : this.groups.get(frame.group));
+    taken.call(this, frame, frame.group === undefined ? null : this.groups.get(keyOf(frame.group, frame.channel)));
     this.changed();
   }
 
   lost() {
     this.people(null);
+    this.servers.lost();
     for (const group of this.groups.values()) {
       if (group.state === "live") group.state = "waiting";
       clearTimeout(group.timer);
@@ -129,7 +140,7 @@ export class Chat {
     if (wait > 0) this.#pullAfter(group, wait);
     else {
       group.pulling = true;
-      this.tell({ t: "pull", group: group.name, after: gap.after, limit: Math.min(PULL_MOST, gap.to - gap.after) });
+      this.tell({ t: "pull", group: group.id, channel: group.channelId, after: gap.after, limit: Math.min(PULL_MOST, gap.to - gap.after) });
     }
   }
 
@@ -146,18 +157,20 @@ export class Chat {
     const { group } = this;
     if (!group?.channel.hasEarlier || group.pullingEarlier || group.state !== "live") return;
     group.pullingEarlier = true;
-    this.tell({ t: "pull", group: group.name, before: group.channel.base + 1, limit: PAGE });
+    this.tell({ t: "pull", group: group.id, channel: group.channelId, before: group.channel.base + 1, limit: PAGE });
   }
 
   // --- what the person does
 
   choose(name) {
+    if (this.servers.choose(name)) return;
     this.open = name;
     const group = this.groupOf(name);
     group.channel.open();
     this.#read(group);
     this.pull(group);
-    this.tell({ t: "watch", group: name });
+    this.tell({ t: "watch", group: group.id });
+    this.servers.look(group);
     this.opened(name);
     this.changed();
   }
@@ -173,10 +186,15 @@ export class Chat {
     this.marks.set(group.name, group.channel.head);
   }
 
-  ask(what, group, more = {}) {
+  ask(what, group, more = {}, done = null) {
     const request = fresh();
-    this.asked.set(request, { what, group });
+    this.asked.set(request, { what, group, done });
     if (!this.tell({ t: what, group, request, ...more })) this.note("Not connected just now. Try again in a moment.");
+  }
+
+  // A command of the contract, by this person; `done` is called once it is applied.
+  command(what, group, fields, done = null) {
+    this.ask("command", group, { what, fields }, done);
   }
 
   create(name, users) {
@@ -212,7 +230,7 @@ export class Chat {
 
   #tellSend(group, { client_id, tried_at, body }) {
     if (!this.sentAt.has(client_id)) this.sentAt.set(client_id, performance.now());
-    this.tell({ t: "send", group: group.name, client_id, tried_at, body });
+    this.tell({ t: "send", group: group.id, channel: group.channelId, client_id, tried_at, body });
   }
 
   // A refused one, as a new message or not at all.
@@ -243,7 +261,23 @@ export class Chat {
   }
 
   typed() {
-    this.tell({ t: "typing", group: this.open });
+    this.tell({ t: "typing", group: this.group.id, channel: this.group.channelId });
+  }
+
+  // Everything of a conversation is pushed from here on: what was before is pulled.
+  live(group, head) {
+    group.state = "live";
+    const mark = this.marks.get(group.name);
+    group.channel.heard(head);
+    if (group.name === this.open) {
+      group.channel.open();
+      this.marks.set(group.name, group.channel.head);
+    } else {
+      if (group.channel.opened) group.channel.open();
+      group.unread = Math.max(0, group.channel.head - mark);
+    }
+    this.resendAll(group);
+    this.pull(group);
   }
 
   typers(group) {
@@ -258,34 +292,25 @@ const TAKE = {
     this.clockAhead = Date.now() - frame.now;
     this.link = frame;
     this.pulse = null;
-    if (this.open !== null) this.tell({ t: "watch", group: this.open });
+    if (this.group) this.tell({ t: "watch", group: this.group.id });
+    this.inbox.pull();
   },
   live(frame) {
-    const group = this.groupOf(frame.group);
-    group.state = "live";
-    const head = frame.heads.main ?? 0;
-    const mark = this.marks.get(group.name);
-    group.channel.heard(head);
-    if (group.name === this.open) {
-      group.channel.open();
-      this.marks.set(group.name, group.channel.head);
-    } else {
-      if (group.channel.opened) group.channel.open();
-      group.unread = Math.max(0, group.channel.head - mark);
-    }
-    this.resendAll(group);
-    this.pull(group);
+    if (this.servers.live(frame)) return;
+    this.live(this.groupOf(frame.group), frame.heads[MAIN] ?? 0);
   },
-  waiting(_, group) {
+  waiting(frame, group) {
     if (group) group.state = "waiting";
+    this.servers.waiting(frame.group);
   },
-  gone(_, group) {
+  gone(frame, group) {
+    this.servers.gone(frame.group);
     if (!group) return;
     group.state = "gone";
     this.people(group);
   },
   message(frame) {
-    const group = this.groupOf(frame.group);
+    const group = this.groupOf(keyOf(frame.group, frame.channel));
     this.meters.received.add(1, performance.now());
     if (this.drop > 0) {
       this.drop -= 1;
@@ -336,17 +361,35 @@ const TAKE = {
       this.choose(frame.group);
       return;
     }
-    if (group?.state === "asked") this.groups.delete(frame.group);
+    if (group?.state === "asked" && asked?.what !== "command") this.groups.delete(frame.group);
     this.note(frame);
   },
   applied(frame) {
     const asked = this.asked.get(frame.request);
     this.asked.delete(frame.request);
     if (["create", "join", "direct"].includes(asked?.what)) this.choose(frame.group);
+    asked?.done?.(frame);
+    if (asked?.what === "command") this.servers.refresh(frame.group);
     if (asked?.what === "invite") this.note(frame.changed > 0 ? "Invited." : "They are members already.");
   },
   people(frame, group) {
     if (group) group.people = frame;
+    this.servers.people(frame);
+  },
+  changed(frame) {
+    this.servers.refresh(frame.group);
+  },
+  server(frame) {
+    this.servers.take(frame);
+  },
+  channel(frame, group) {
+    if (group) this.servers.takeChannel(frame, group);
+  },
+  notice(frame) {
+    this.inbox.add(frame.notice);
+  },
+  inbox(frame) {
+    this.inbox.take(frame);
   },
   signal(frame, group) {
     if (group && frame.kind === "typing" && frame.sender !== this.name) group.typing.set(frame.sender, performance.now() + TYPING_MS);

@@ -9,6 +9,15 @@ export function make(tag, className, ...inside) {
   return element;
 }
 
+export function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
+  use.setAttribute("href", `/page/icons.svg#${name}`);
+  svg.append(use);
+  return svg;
+}
+
 export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -44,6 +53,13 @@ export function avatar(name, className = "avatar") {
   shown.setAttribute("aria-hidden", "true");
   shown.style.setProperty("--hue", hueOf(name));
   return shown;
+}
+
+export function roleChip(role, text = role) {
+  const chip = make("span", "chip role", text);
+  chip.style.setProperty("--hue", hueOf(`role ${role}`));
+  chip.dataset.role = role;
+  return chip;
 }
 
 export function linkChip(name, text = name) {

@@ -1,15 +1,18 @@
-// The list of groups: what is new in each, and which one is open.
+// The list of groups and of servers with their channels: what is new in each, and which one is open.
 
-import { $, avatar, make, say, show } from "./dom.js";
+import { $, avatar, icon, make, say, show } from "./dom.js";
 import { STATES, several, textOf, timeOf } from "./words.js";
 
-export function drawGroups(chat) {
-  const groups = [...chat.groups.values()].sort((a, b) => newestAt(b) - newestAt(a) || a.title.localeCompare(b.title));
+export function drawGroups(chat, manage) {
+  const groups = [...chat.groups.values()].filter((group) => !group.ofServer);
+  groups.sort((a, b) => newestAt(b) - newestAt(a) || a.title.localeCompare(b.title));
   const rows = groups.map((group) => ({
     key: group.name,
     make: () => makeGroup(group, chat),
     update: (row) => updateGroup(row.firstElementChild, group, chat),
   }));
+  const servers = [...chat.servers.byName.values()].sort((a, b) => a.title.localeCompare(b.title));
+  for (const server of servers) rows.push(serverRow(server, manage), ...chat.servers.channels(server).map((channel) => channelRow(channel, chat)));
   if (rows.length === 0) rows.push({ key: "", make: () => make("li", "none soft", "No groups yet.") });
   show($("group-list"), rows);
   const { unread } = chat;
@@ -20,6 +23,56 @@ export function drawGroups(chat) {
 
 const newestAt = (group) => group.newest?.at ?? 0;
 const shortly = (unread) => (unread > 99 ? "99+" : String(unread));
+
+function serverRow(server, manage) {
+  return {
+    key: `server ${server.name}`,
+    make: () => {
+      const button = make("button", "round quiet", icon("gear"), make("span", "unseen", `Channels and roles of ${server.name}`));
+      button.title = "Channels and roles";
+      button.onclick = () => manage(server);
+      const row = make("li", "server", avatar(server.name, "avatar square"), make("span", "server-name"), button);
+      row.dataset.server = server.name;
+      return row;
+    },
+    update: (row) => {
+      say(row.querySelector(".server-name"), server.title);
+      row.dataset.state = server.state;
+    },
+  };
+}
+
+function channelRow(channel, chat) {
+  return {
+    key: channel.name,
+    make: () => {
+      const button = make("button", "group channel");
+      button.dataset.group = channel.name;
+      button.onclick = () => chat.choose(channel.name);
+      button.append(make("span", "channel-icon"), make("span", "group-name"), make("span", "badge"));
+      return make("li", "", button);
+    },
+    update: (row) => {
+      const button = row.firstElementChild;
+      button.dataset.state = channel.state;
+      button.setAttribute("aria-current", String(channel.name === chat.open));
+      say(button.querySelector(".group-name"), channel.info?.name || channel.channelId);
+      const view = channel.info?.view_mode ?? "public";
+      if (button.dataset.view !== view) {
+        button.dataset.view = view;
+        button.title = view === "private" ? "A private channel: for those on its white list" : "A public channel";
+        button.firstElementChild.replaceChildren(icon(view === "private" ? "lock" : "hash"));
+      }
+      drawBadge(button.querySelector(".badge"), channel.unread);
+    },
+  };
+}
+
+function drawBadge(badge, unread) {
+  badge.hidden = unread === 0;
+  say(badge, shortly(unread));
+  badge.setAttribute("aria-label", several(unread, "unread message"));
+}
 
 function makeGroup(group, chat) {
   const button = make("button", "group");
@@ -36,10 +89,7 @@ function updateGroup(button, group, chat) {
   button.setAttribute("aria-current", String(group.name === chat.open));
   say(button.querySelector(".group-note"), noteOf(group, chat));
   say(button.querySelector("time"), group.newest ? timeOf(group.newest.at) : "");
-  const badge = button.querySelector(".badge");
-  badge.hidden = group.unread === 0;
-  say(badge, shortly(group.unread));
-  badge.setAttribute("aria-label", several(group.unread, "unread message"));
+  drawBadge(button.querySelector(".badge"), group.unread);
 }
 
 function noteOf(group, chat) {

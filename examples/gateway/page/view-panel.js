@@ -1,19 +1,68 @@
 // Beside the messages: who is online on which link, how much comes, and the link of this tab.
 
-import { $, avatar, linkChip, make, say, show } from "./dom.js";
+import { $, avatar, linkChip, make, roleChip, say, show } from "./dom.js";
 import { spark } from "./meter.js";
 import { count, several } from "./words.js";
 
 const BUSIEST = 8; // links shown by name
 
 export function drawPeople(chat) {
-  const people = chat.group?.people ?? null;
-  say($("people-title"), people ? `Online · ${count(people.online)} of ${count(people.members)}` : "Online");
+  const server = chat.servers.open;
+  drawServer(chat, server);
+  const people = (server ? server.people : chat.group?.people) ?? null;
   drawLinks(people);
+  if (server) {
+    drawSight(chat, server, people);
+    return;
+  }
+  say($("people-title"), people ? `Online · ${count(people.online)} of ${count(people.members)}` : "Online");
   const rows = [];
   for (const { user, links } of people?.shown ?? []) rows.push(personRow(user, links, chat.name));
   show($("people"), rows);
   say($("people-note"), noteOf(chat, people));
+}
+
+// Who sees the open channel, live: who enters and leaves is seen doing so.
+function drawSight(chat, server, people) {
+  const { sight, state } = chat.group;
+  const links = new Map((people?.shown ?? []).map((person) => [person.user, person.links]));
+  say($("people-title"), sight ? `Sees this channel · ${count(sight.count)}` : "Sees this channel");
+  const rows = (sight?.members ?? []).map(({ user }) => personRow(user, links.get(user) ?? [], chat.name, rolesOf(server, user)));
+  show($("people"), rows);
+  const others = sight ? sight.count - sight.members.length : 0;
+  say($("people-note"), state === "gone" ? "You do not see this channel any more." : others > 0 ? `and ${several(others, "more member")}` : "");
+}
+
+const rolesOf = (server, user) => {
+  const roles = (server.told?.roles ?? []).filter((role) => role.members.includes(user)).map((role) => role.role);
+  return server.told?.owner === user ? ["owner", ...roles] : roles;
+};
+
+function drawServer(chat, server) {
+  $("server-part").hidden = !server?.told;
+  if (!server?.told) return;
+  const { told } = server;
+  const { sight } = chat.group;
+  say($("server-title"), `Roles of ${server.title}`);
+  const rows = told.roles.filter((role) => role.role !== "everyone").map((role) => ({
+    key: role.role,
+    make: () => make("li", "role-row", roleChip(role.role, role.name || role.role), make("span", "role-members")),
+    update: (row) => {
+      row.dataset.role = role.role;
+      say(row.querySelector(".role-members"), role.members.length > 0 ? role.members.join(", ") : "nobody");
+    },
+  }));
+  show($("roles"), rows);
+  say($("roles-note"), rows.length === 0 ? "No roles yet." : "");
+  say($("mine"), told.me.permissions.length > 0 ? told.me.permissions.join(", ").replaceAll("_", " ") : "nothing");
+  say($("lists"), sight ? listsOf(sight) : "");
+}
+
+function listsOf({ view_mode: view, white, black }) {
+  const list = view === "private" ? white : black;
+  const names = [...list.roles.map((role) => `role ${role}`), ...list.users];
+  if (view === "private") return `Private: for ${names.length > 0 ? names.join(", ") : "nobody but the owner"}.`;
+  return names.length > 0 ? `Public, but not for ${names.join(", ")}.` : "Public: every member sees it.";
 }
 
 function noteOf(chat, people) {
@@ -42,16 +91,21 @@ function drawLinks(people) {
   show($("by-link"), rows);
 }
 
-function personRow(user, links, me) {
+function personRow(user, links, me, roles = []) {
   return {
     key: user,
     make: () => {
       const name = make("span", "person-name", user, user === me ? make("span", "you", "you") : null);
-      return make("li", "person", avatar(user), name, make("span", "person-links"));
+      return make("li", "person", avatar(user), name, make("span", "person-roles"), make("span", "person-links"));
     },
     update: (row) => {
       row.dataset.online = String(links.length > 0);
       row.dataset.user = user;
+      const chips = row.querySelector(".person-roles");
+      if (chips.dataset.roles !== roles.join()) {
+        chips.dataset.roles = roles.join();
+        chips.replaceChildren(...roles.map((role) => roleChip(role)));
+      }
       const wanted = links.map(([link, sessions]) => (sessions > 1 ? `${link} ×${sessions}` : link));
       const shown = row.querySelector(".person-links");
       if (shown.dataset.links === wanted.join()) return;

@@ -2,6 +2,12 @@
 
 export const ID = /^[A-Za-z0-9_.@-]{1,64}$/;
 
+// The channel of a group that has but one.
+export const MAIN = "main";
+
+// What names a conversation here: a group, or, of a server, `group/channel`. Ids have no slash.
+export const keyOf = (group, channel = MAIN) => (channel === MAIN ? group : `${group}/${channel}`);
+
 // What a code means, and what to do.
 const CODES = {
   unknown_group: "There is no such group. Create it first.",
@@ -14,13 +20,60 @@ const CODES = {
   throttled: "Too many messages in a minute. They are sent again, one after the other.",
   clock_ahead: "This device's clock is wrong. Set it, then send again.",
   direct_is_fixed: "The two people of a direct chat stay as they are.",
+  unknown_channel: "There is no such channel.",
+  not_visible: "You do not see this channel.",
+  not_permitted: "You may not do that here.",
+  muted: "You are muted here for now.",
+  banned: "You are banned from this server.",
+  wrong_kind: "That is for servers only.",
+  exists_already: "One with this name is there already.",
+  limit_reached: "There are as many of these as there may be.",
+  unknown_member: "This user is no member of the server.",
+  unknown_role: "There is no such role.",
+  unknown_request: "This invite is no longer open.",
+  unknown_code: "This code is no longer good.",
+  version_changed: "Somebody changed it meanwhile. Look again, then decide.",
+  owner_stays: "The owner stays.",
+  everyone_stays: "The role everyone is every member's.",
   direct_needs_two: "A direct chat is for two: you and somebody else.",
 };
 
 export const inWords = (code, limit) => {
   const words = CODES[code] ?? `Refused: ${code}`;
-  return limit ? `${words} (At most ${count(limit)} bytes.)` : words;
+  return code === "message_too_large" && limit ? `${words} (At most ${count(limit)} bytes.)` : words;
 };
+
+// What a person is told: {by} did it, {subject} is what it is about, {group} is where.
+const NOTICES = {
+  invited: "{by} invites you to {group}",
+  invite_ended: "{about} answered your invite to {group}: {end}",
+  applied: "{by} asks to come into {group}",
+  application_ended: "Your application to {group}: {end}",
+  joined: "{about} joined {group}",
+  removed: "{about} left {group}",
+  banned: "{about} was banned from {group}",
+  unbanned: "{about} may come back to {group}",
+  muted: "{by} muted {about} in {group}",
+  profile_changed: "{by} changed a profile in {group}",
+  group_created: "{by} made {group}",
+  group_changed: "{by} changed {group}",
+  group_deleted: "{by} deleted {group}",
+  owner_changed: "{group} has another owner",
+  channel_created: "{by} made the channel {subject} in {group}",
+  channel_changed: "{by} changed the channel {subject} in {group}",
+  channel_deleted: "{by} deleted the channel {subject} in {group}",
+  category_changed: "{by} changed the category {subject} in {group}",
+  list_changed: "{by} changed a list of {subject} in {group}",
+  role_changed: "{by} changed the role {subject} in {group}",
+  roles_given: "{by} gave you the role {subject} in {group}",
+  roles_taken: "{by} took the role {subject} from you in {group}",
+};
+
+export function noticeInWords(notice) {
+  const words = { by: notice.by ?? "Somebody", about: notice.about ?? "Somebody", subject: notice.subject ?? "", end: notice.end ?? "" };
+  const text = (NOTICES[notice.kind] ?? "Something happened in {group}").replace(/\{(\w+)\}/g, (_, name) => words[name] ?? notice.group);
+  return notice.count > 1 ? `${text} (and ${count(notice.count - 1)} more)` : text;
+}
 
 export const STATES = { asked: "joining", live: "live", waiting: "catching up", gone: "left" };
 

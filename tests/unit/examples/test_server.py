@@ -145,7 +145,7 @@ async def test_a_slow_pull_holds_up_nothing_and_too_many_are_refused(hub: Hub, c
     await socket.send_json({"t": "create", "group": "g", "request": "r"})
     await told(socket, "live")
     hub.pulls.clear()
-    for _ in range(5):
+    for _ in range(9):
         await socket.send_json({"t": "pull", "group": "g", "after": 0, "limit": 10})
     assert (await told(socket, "pulled"))["error"] == "busy"
     await socket.send_json({"t": "send", "group": "g", "client_id": "c", "tried_at": 1, "body": "at once"})
