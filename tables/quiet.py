@@ -7,7 +7,6 @@ from collections import OrderedDict
 from tables import keys
 from tables.rows import Rows
 from topics import limits
-from topics.keys import key_of
 from topics.messages import MAIN
 
 
@@ -19,9 +18,9 @@ class Quiet:
         prefix = len(keys.QUIET)
         self._due = OrderedDict((key[prefix:], 0) for key, _ in rows.scan(keys.QUIET))
 
-    def heard(self, app: str, group: str, channel: str, now_ms: int) -> None:
-        """A channel had a message now."""
-        key = _key(app, group, channel)
+    def heard(self, group: bytes, channel: str, now_ms: int) -> None:
+        """A channel of the group with this key had a message now."""
+        key = group if channel == MAIN else group + keys.END + channel.encode()
         if key not in self._due:
             self._rows.put(keys.QUIET + key, b"")
         self._due[key] = now_ms + limits.QUIET_MS
@@ -40,9 +39,3 @@ class Quiet:
             group, _, channel = key.decode().partition("\0")
             taken.append((*group.split(":"), channel or MAIN))  # type: ignore[arg-type]  # ids hold no colon
         return taken
-
-
-def _key(app: str, group: str, channel: str) -> bytes:
-    """A group's key, and the channel where the group has more than the implicit one."""
-    key = key_of(app, group)
-    return key if channel == MAIN else key + keys.END + channel.encode()

@@ -18,7 +18,8 @@ def listeners(group: Group, channel: str) -> tuple[int, int, tuple[Outlet, ...]]
 
     Links that do not know the audience are told first. O(links).
     """
-    if not group.ruled or (audience := group.audiences.of(channel)) is None:
+    audience = group.audiences.of(channel) if group.ruled else None
+    if audience is None:
         return 0, 0, group.map.outlets
     reached = audience.reach(group.map)
     for outlet in reached:

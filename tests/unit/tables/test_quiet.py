@@ -9,6 +9,7 @@ from tables.quiet import Quiet
 from tables.rows import Rows
 from tests.cores import Memory, commit
 from topics import limits
+from topics.keys import key_of
 
 _CHANNELS = st.sampled_from([("a", "g", "main"), ("a", "g", "news"), ("a", "g.news", "main"), ("b", "g", "news")])
 
@@ -28,7 +29,7 @@ def test_each_quiet_channel_is_given_once_when_it_is_due_and_after_a_reload_at_o
         now += passed
         match step:
             case "heard":
-                quiet.heard(*channel, now)
+                quiet.heard(key_of(channel[0], channel[1]), channel[2], now)
                 due[channel] = now + limits.QUIET_MS
             case "take":
                 taken = quiet.take(now)
