@@ -18,8 +18,10 @@ from topics import catalog
 from topics.answers import CODES, Applied, Code, Refused
 from topics.codec import Malformed
 from topics.events import ApplicationEnded, CodeEnded, InviteEnded, RelationEvent
+from topics.policy import Policy
 from topics.relations import Join, Large, RelationRecord
 
+_USUAL: Final = Policy()
 _ANY: Final[frozenset[Code]] = frozenset(CODES)
 
 
@@ -54,6 +56,7 @@ class _Turn:
         group: the group.
         seen: how many of its events were.
         parts: parts of change sets that were applied: they count once.
+        sets: how many parts those change sets have.
         used: (version at which an invite code was made, it) -> how often it was used.
         wrong: what follows is not to be judged: it was not what had to follow.
     """
@@ -61,6 +64,7 @@ class _Turn:
     group: Group
     seen: int = 0
     parts: set[tuple[int, str, int]] = field(default_factory=set)
+    sets: dict[tuple[int, str], int] = field(default_factory=dict)
     used: Counter[tuple[int, str]] = field(default_factory=Counter)
     wrong: bool = False
 
@@ -90,6 +94,11 @@ class _Turn:
             return id(self.group.relations.life.at(self.version)), command.change_set, command.part
         return None
 
+    def fits(self, part: tuple[int, str, int], command: RelationRecord) -> bool:
+        """Whether a part agrees with itself and with those that came before."""
+        parts = command.parts if isinstance(command, Large) else 1
+        return part[2] <= parts and self.sets.get(part[:2], parts) == parts
+
     def _by_time(self, event: RelationEvent) -> bool:
         life = self.group.relations.life.at(self.version)
         match event:
@@ -116,7 +125,7 @@ def replay_commands(
             yield Outcome(row, command, _ANY, applied=True)
         else:
             turn.pass_over_time()
-            yield _judge(turn, row, command, findings, due_before_ms)
+            yield _judge(turn, row, command, world.policies.get(command.app, _USUAL), findings, due_before_ms)
     for group in groups.by_key.values():
         turn = turns.get(group.key, _Turn(group))
         if not turn.wrong:
@@ -125,11 +134,17 @@ def replay_commands(
                 findings.add("event_twice", f"{group}: more events than its commands have led to", extra)
 
 
-def _judge(turn: _Turn, row: Row, command: RelationRecord, findings: Findings, due_before_ms: int) -> Outcome:
+def _judge(
+    turn: _Turn, row: Row, command: RelationRecord, policy: Policy, findings: Findings, due_before_ms: int
+) -> Outcome:
     part = turn.part(command)
-    due = verdict(turn.group.relations, command, turn.version, row.at_ms, turn.used)
-    if part in turn.parts and "version_changed" not in due.codes:
-        return Outcome(row, command, due.maybe, applied=True, version=turn.version)
+    due = verdict(turn.group.relations, command, turn.version, row.at_ms, turn.used, policy)
+    early = due.codes & {"unknown_group", "version_changed"}
+    if part is not None and not early:
+        if not turn.fits(part, command):
+            return Outcome(row, command, frozenset({"bad_command"}), applied=False)
+        if part in turn.parts:
+            return Outcome(row, command, frozenset(), applied=True, version=turn.version)
     if due.codes:
         return Outcome(row, command, due.codes | due.maybe, applied=False)
     if due.told:
@@ -139,8 +154,9 @@ def _judge(turn: _Turn, row: Row, command: RelationRecord, findings: Findings, d
         turn.seen += len(due.told)
     if isinstance(command, Join) and due.told:
         turn.use(command)
-    if part is not None:
+    if part is not None and isinstance(command, Large):
         turn.parts.add(part)
+        turn.sets[part[:2]] = command.parts
     codes = frozenset() if due.told else due.maybe
     users = len(dict(due.told[0].fields).get("users", ())) if due.told else 0
     return Outcome(row, command, codes, applied=True, version=turn.version, changes=bool(due.told), users=users or None)

@@ -204,6 +204,7 @@ class Life:
         self.muted_until: Ever[int] = Ever(0)
         self.members = Names()
         self.members.add(event.version, event.users)
+        self.count = Ever(len(self.members.now))
         self.mutes: dict[str, Ever[int]] = {}
         self.profiles: dict[str, Ever[MemberProfile]] = {}
         self.bans: dict[str, Ever[int]] = {}  # up to when; 0: not banned
@@ -247,6 +248,28 @@ class Life:
         told = channel.channel.at(version)
         category = self.category(told.category, version) if told.sync else None
         return category.place if category is not None else channel.place
+
+    def levels(self, at: ChannelLife | CategoryLife | None, version: int) -> list[Place]:
+        """Whose overrides count in a channel or category: a channel's category's, then its own if it follows none."""
+        if not isinstance(at, ChannelLife):
+            return [] if at is None else [at.place]
+        told = at.channel.at(version)
+        category = self.category(told.category, version)
+        if category is None:
+            return [at.place]
+        return [category.place] if told.sync else [category.place, at.place]
+
+    def permissions(self, user: str, version: int, levels: Iterable[Place] = ()) -> frozenset[Permission]:
+        """What a user may do as a member, on the group's level, then under the overrides of these places."""
+        if not self.members.has(user, version):
+            return frozenset()
+        if self.owner.at(version) == user:
+            return ALL
+        held = self.held(user, version)
+        may = {one for role in held for one in role.allow} - {one for role in held for one in role.deny}
+        for place in levels:
+            may = _over(may, place, user, held, version)
+        return frozenset(may)
 
     def places(self) -> Iterator[Place]:
         """Those of all channels and categories that live."""
@@ -292,21 +315,10 @@ class Relations:
     def permissions(self, user: str, channel: str | None, version: int) -> frozenset[Permission]:
         """What a member might do: on the group's level, or in a channel."""
         life = self.life.at(version)
-        if life is None or not life.members.has(user, version):
+        if life is None:
             return frozenset()
-        if life.owner.at(version) == user:
-            return ALL
-        held = life.held(user, version)
-        may = {one for role in held for one in role.allow} - {one for role in held for one in role.deny}
         found = life.channel(channel, version) if channel is not None else None
-        if found is not None:
-            told = found.channel.at(version)
-            category = life.category(told.category, version)
-            if category is not None:
-                may = _over(may, category.place, user, held, version)
-            if category is None or not told.sync:
-                may = _over(may, found.place, user, held, version)
-        return frozenset(may)
+        return life.permissions(user, version, life.levels(found, version))
 
     def may(self, user: str, permission: Permission, channel: str | None, version: int) -> bool:
         """Whether a member might do that."""
@@ -369,12 +381,14 @@ def _set(ever: dict[str, Ever[T | None]], name: str, version: int, value: T | No
 
 def _add_members(life: Life, event: MembersAdded) -> None:
     life.members.add(event.version, event.users)
+    life.count.set(event.version, len(life.members.now))
 
 
 def _remove_members(life: Life, event: MembersRemoved) -> None:
     """Who is a member no more leaves roles, lists, overrides and mutes."""
     version, gone = event.version, set(event.users)
     life.members.remove(version, gone)
+    life.count.set(version, len(life.members.now))
     for role in life.roles.values():
         if role.now is not None:
             role.now.members.remove(version, gone)

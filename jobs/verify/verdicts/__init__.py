@@ -14,7 +14,8 @@ from jobs.verify.verdicts import entry, members, roles, structure
 from jobs.verify.verdicts.case import Case, Judge, Told, Verdict, told, told_of
 from topics.answers import Code
 from topics.entities import Profile
-from topics.relations import CreateGroup, Large, RelationRecord
+from topics.policy import Policy
+from topics.relations import CreateGroup, RelationRecord
 
 _DIRECT_USERS: Final = 2
 _PROFILE: Final = Profile.__struct_fields__
@@ -24,7 +25,12 @@ __all__ = ["Told", "Verdict", "told", "told_of", "verdict"]
 
 
 def verdict(
-    relations: Relations, command: RelationRecord, version: int, at_ms: int, used: Mapping[tuple[int, str], int]
+    relations: Relations,
+    command: RelationRecord,
+    version: int,
+    at_ms: int,
+    used: Mapping[tuple[int, str], int],
+    policy: Policy,
 ) -> Verdict:
     """What a command must lead to.
 
@@ -34,21 +40,20 @@ def verdict(
         version: the group's version before it.
         at_ms: when it was appended.
         used: (version at which an invite code was made, it) -> how often it was used.
+        policy: the limits of its app.
     """
     life = relations.life.at(version)
     if isinstance(command, CreateGroup):
-        return _created(life, command, version)
+        return _created(life, command, version, policy)
     if life is None:
         return Verdict(codes=frozenset({"unknown_group"}), maybe=frozenset({"version_changed"}))
-    case = Case(life, command, version, at_ms, used)
+    case = Case(life, command, version, at_ms, used, policy)
     case.refuse("version_changed", when=command.expected is not None and command.expected != version)
-    if isinstance(command, Large) and command.change_set is not None:
-        case.maybe.add("bad_command")
     _JUDGES[type(command)](case, command)
     return case.verdict()
 
 
-def _created(life: Life | None, command: CreateGroup, version: int) -> Verdict:
+def _created(life: Life | None, command: CreateGroup, version: int, policy: Policy) -> Verdict:
     codes: set[Code] = set()
     if life is not None:
         codes.add("group_exists")
@@ -58,6 +63,10 @@ def _created(life: Life | None, command: CreateGroup, version: int) -> Verdict:
         codes.add("direct_needs_two")
     if command.owner is not None and command.owner not in command.members:
         codes.add("unknown_member")
+    if command.by is not None and command.owner not in {None, command.by}:
+        codes.add("not_permitted")
+    if len(set(command.members)) > policy.group_members:
+        codes.add("limit_reached")
     if codes:
         return Verdict(codes=frozenset(codes))
     users = list(dict.fromkeys(command.members))

@@ -8,13 +8,14 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from jobs.verify.relations import CategoryLife, ChannelLife, Ever, Life, Minted, Request, RequestKind, RoleLife
+from jobs.verify.relations import ALL, CategoryLife, ChannelLife, Ever, Life, Minted, Request, RequestKind, RoleLife
 from topics import events, limits
 from topics.answers import Code
-from topics.entities import EVERYONE, Override, Permission, Role
 from topics.entities import Code as InviteCode
+from topics.entities import Override, Permission, Role
 from topics.events import RelationEvent
-from topics.relations import Asked, CreateRole, Large, UpdateRole
+from topics.policy import Policy
+from topics.relations import Asked, Large
 
 
 class Verdict(NamedTuple):
@@ -56,7 +57,7 @@ def plain(value: Any, *, ordered: bool = False) -> Any:
     if isinstance(value, list):
         return tuple(value) if ordered else tuple(sorted(value))
     if isinstance(value, Role | Override):
-        return msgspec.structs.replace(value, allow=sorted(value.allow), deny=sorted(value.deny))
+        return msgspec.structs.replace(value, allow=sorted(set(value.allow)), deny=sorted(set(value.deny)))
     return msgspec.structs.replace(value, expires_at=0) if isinstance(value, InviteCode) else value
 
 
@@ -99,6 +100,7 @@ class Case:
         version: the group's version before it.
         at_ms: when it was appended.
         used: (version at which an invite code was made, it) -> how often it was used.
+        policy: the limits of its app.
         codes: what speaks against it.
         maybe: what may speak against it.
         events: what it leads to if nothing does.
@@ -109,6 +111,7 @@ class Case:
     version: int
     at_ms: int
     used: Mapping[tuple[int, str], int]
+    policy: Policy
     codes: set[Code] = field(default_factory=set)
     maybe: set[Code] = field(default_factory=set)
     events: list[Told] = field(default_factory=list)
@@ -177,19 +180,16 @@ class Case:
         if when:
             self.codes.add(code)
 
-    def need(self, permission: Permission) -> None:
-        """Who asks must be permitted to."""
-        self.refuse("not_permitted", when=not self.allows(permission))
+    def need(self, permission: Permission, at: ChannelLife | CategoryLife | None = None) -> None:
+        """Who asks must be permitted to: in the group, or in a channel or category."""
+        self.refuse("not_permitted", when=permission not in self.held(at))
 
-    def allows(self, permission: Permission) -> bool:
-        """Whether who asks is permitted to."""
+    def held(self, at: ChannelLife | CategoryLife | None = None) -> frozenset[Permission]:
+        """What who asks is permitted to."""
         by = self.command.by
-        if by is None or by == self.owner():
-            return True
-        if not self.member(by):
-            return False
-        held = self.life.held(by, self.version)
-        return any(permission in role.allow for role in held) and not any(permission in role.deny for role in held)
+        if by is None:
+            return ALL
+        return self.life.permissions(by, self.version, self.life.levels(at, self.version))
 
     def above(self, *, users: Iterable[str] = (), priorities: Iterable[int] = ()) -> None:
         """Who asks must stand above these members and priorities."""
@@ -200,10 +200,18 @@ class Case:
         under = [*priorities, *map(self.highest, users)]
         self.refuse("not_permitted", when=any(one >= own for one in under))
 
-    def gives(self, *grants: Iterable[Permission]) -> None:
-        """Who asks can only give what it holds itself; where it is looked for in a channel, it may hold it there."""
-        if not all(self.allows(permission) for grant in grants for permission in grant):
-            (self.codes if isinstance(self.command, CreateRole | UpdateRole) else self.maybe).add("not_permitted")
+    def gives(self, given: Iterable[Permission], at: ChannelLife | CategoryLife | None = None) -> None:
+        """Who asks can only give what it holds itself."""
+        self.refuse("not_permitted", when=not set(given) <= self.held(at))
+
+    def room(self, count: int, limit: int) -> None:
+        """There must not be more than that many then."""
+        self.refuse("limit_reached", when=count > limit)
+
+    def room_for(self, users: Iterable[str]) -> None:
+        """There must be room for these members."""
+        new = {user for user in users if not self.member(user)}
+        self.room(self.life.count.at(self.version) + len(new), self.policy.group_members)
 
     def server(self) -> None:
         """Only servers have that."""
@@ -225,11 +233,9 @@ def _unless_over(until: Ever[int] | None, case: Case) -> int:
     return moment if moment > case.at_ms else 0
 
 
-def roles_of(case: Case, names: Iterable[str]) -> list[str]:
-    """Those of these that are roles; EVERYONE stands on no list."""
-    return [
-        name for name in dict.fromkeys(names) if name != EVERYONE and case.life.role(name, case.version) is not None
-    ]
+def granted(before: Role | Override, after: Role | Override) -> set[Permission]:
+    """What a change gives: what is allowed newly, and what is denied no more."""
+    return (set(after.allow) - set(before.allow)) | (set(before.deny) - set(after.deny))
 
 
 def made_of(type_: type[msgspec.Struct], command: Asked) -> Any:
@@ -238,7 +244,7 @@ def made_of(type_: type[msgspec.Struct], command: Asked) -> Any:
     return type_(**given)
 
 
-def changed_by(entity: Any, command: Asked) -> Any:
+def changed_by(command: Asked, entity: Any) -> Any:
     """The entity with what a changing command gives."""
     given = {name: getattr(command, name, msgspec.UNSET) for name in entity.__struct_fields__}
     return msgspec.structs.replace(entity, **{name: one for name, one in given.items() if one is not msgspec.UNSET})

@@ -16,7 +16,7 @@ def _join(case: Case, command: Join) -> None:
     case.refuse("not_permitted", when=command.by not in {None, command.user})
     if case.member(command.user):
         return
-    case.maybe.add("limit_reached")
+    case.room_for([command.user])
     case.refuse("banned", when=bool(case.banned_until(command.user)))
     if command.code is None:
         closed = case.life.profile.at(case.version).join_mode != "open"
@@ -52,10 +52,12 @@ def _ask(case: Case, command: Invite | Apply, kind: RequestKind, name: str) -> b
         return False
     if case.member(command.user):
         return False
-    case.maybe.add("limit_reached")
     case.refuse("banned", when=bool(case.banned_until(command.user)))
-    opened = [one.at(case.version) for (of, _), one in case.life.requests.items() if of == kind]
-    case.refuse("exists_already", when=any(one and one.user == command.user and case.is_open(one) for one in opened))
+    held = {key: one.at(case.version) for key, one in case.life.requests.items()}
+    waiting = [(key, one) for key, one in held.items() if one is not None and one.end is None]
+    own = [one for (of, _), one in waiting if of == kind and one.user == command.user]
+    case.refuse("exists_already", when=any(map(case.is_open, own)))
+    case.room(len(waiting) + (not own), case.policy.open_requests)
     case.refuse("bad_command", when=command.expires_at is not None and command.expires_at <= case.at_ms)
     return True
 
@@ -81,7 +83,7 @@ def _answer(
         return
     case.refuse("unknown_request", when=not case.is_open(request))
     if command.accept:
-        case.maybe.add("limit_reached")
+        case.room_for([request.user])
         case.refuse("banned", when=bool(case.banned_until(request.user)))
     case.tell(kind, user=request.user, end=end, **named)
     if command.accept and not case.member(request.user):
@@ -108,11 +110,11 @@ def _withdraw(case: Case, command: Withdraw) -> None:
 def _create_code(case: Case, command: CreateCode) -> None:
     case.refuse("direct_is_fixed", when=case.life.kind == "direct")
     case.need("manage_group")
-    case.maybe.add("limit_reached")
     if (known := case.code(command.code)) is not None:
         case.refuse("exists_already", when=(case.uses(known), known.code.by) != (command.uses, command.by))
         return
     case.refuse("bad_command", when=command.expires_at is not None and command.expires_at <= case.at_ms)
+    case.room(sum(case.code(name) is not None for name in case.life.codes) + 1, case.policy.open_codes)
     case.tell("CodeCreated", code=InviteCode(command.code, command.uses, 0, command.by))
 
 

@@ -24,16 +24,19 @@ from topics.relations import (
 
 def _update_group(case: Case, command: UpdateGroup) -> None:
     case.need("manage_group")
-    profile = changed_by(case.life.profile.at(case.version), command)
+    profile = changed_by(command, case.life.profile.at(case.version))
     if profile != case.life.profile.at(case.version):
         case.tell("GroupUpdated", profile=profile)
 
 
 def _transfer(case: Case, command: TransferOwnership) -> None:
+    if command.to == case.owner():
+        return
     case.refuse("not_permitted", when=command.by is not None and command.by != case.owner())
     case.refuse("unknown_member", when=not case.member(command.to))
-    if command.to != case.owner():
-        case.tell("OwnerChanged", owner=command.to, before=case.owner())
+    if case.muted_until(command.to):  # the owner is never muted
+        case.tell("Muted", until=0, users=[command.to])
+    case.tell("OwnerChanged", owner=command.to, before=case.owner())
 
 
 def _delete_group(case: Case, command: DeleteGroup) -> None:
@@ -44,8 +47,8 @@ def _delete_group(case: Case, command: DeleteGroup) -> None:
 def _add_members(case: Case, command: AddMembers) -> None:
     case.refuse("direct_is_fixed", when=case.life.kind == "direct")
     case.need("manage_members")
-    case.maybe.add("limit_reached")
     users = [user for user in dict.fromkeys(command.users) if not case.member(user) and not case.banned_until(user)]
+    case.room_for(users)
     if users:
         case.tell("MembersAdded", users=users, how="added")
 
@@ -70,12 +73,12 @@ def _why(command: RemoveMembers, *, leaving: bool) -> str:
 
 def _update_member(case: Case, command: UpdateMember) -> None:
     own = command.by == command.user and case.member(command.user)
-    case.refuse("not_permitted", when=not own and not case.allows("manage_members"))
+    case.refuse("not_permitted", when=not own and "manage_members" not in case.held())
     case.refuse("unknown_member", when=not case.member(command.user))
     held = case.life.profiles.get(command.user)
     before = held.at(case.version) if held else MemberProfile()
     until = case.muted_until(command.user)
-    after = msgspec.structs.replace(changed_by(before, command), muted_until=until)
+    after = msgspec.structs.replace(changed_by(command, before), muted_until=until)
     if after != msgspec.structs.replace(before, muted_until=until):
         case.tell("MemberUpdated", user=command.user, profile=after)
 
@@ -86,7 +89,7 @@ def _mute(case: Case, command: Mute) -> None:
     case.need("mute")
     until = command.until if command.until > case.at_ms else 0
     if command.users:
-        case.maybe.add("limit_reached")
+        _crowded(case, len(case.life.mutes) + len(command.users), case.policy.muted_members)
         case.refuse("owner_stays", when=case.owner() in command.users)
         users = case.members(command.users)
         case.above(users=users)
@@ -107,7 +110,7 @@ def _ban(case: Case, command: BanMembers) -> None:
     case.refuse("direct_is_fixed", when=case.life.kind == "direct")
     case.refuse("bad_command", when=command.until is not None and command.until <= case.at_ms)
     case.need("ban")
-    case.maybe.add("limit_reached")
+    _crowded(case, len(case.life.bans) + len(command.users), case.policy.banned_users)
     case.refuse("owner_stays", when=case.owner() in command.users)
     case.above(users=case.members(command.users))
     until = FOREVER_MS if command.until is None else command.until
@@ -116,6 +119,12 @@ def _ban(case: Case, command: BanMembers) -> None:
         case.tell("Banned", users=users, until=command.until)
         if gone := case.members(users):
             case.tell("MembersRemoved", users=gone, why="banned")
+
+
+def _crowded(case: Case, most: int, limit: int) -> None:
+    """There may be too many: those whose time is over count until they are looked at."""
+    if most > limit:
+        case.maybe.add("limit_reached")
 
 
 def _unban(case: Case, command: UnbanMembers) -> None:
