@@ -17,6 +17,7 @@ SENDS: Final = b"r"  # + group + channel + chunk: older sends, for resends
 BINDING: Final = b"b"  # + link + epoch + group + page: which slots listen for which ordinals
 AUDIENCE: Final = b"u"  # + group + life + audience: its version, its places, the links that know it
 QUIET: Final = b"q"  # + group + channel: the head is to be announced once more
+CHANGED: Final = b"t"  # + group: what changed and is still to be told to those who listen
 CHORE: Final = b"w"  # + what: a clean-up under way
 NUMBERS: Final = b"n"  # the last lot's number for each link
 EXPIRY: Final = b"d"  # + moment + group + life + what: a request or code ends then

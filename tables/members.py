@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import compress
+from itertools import compress, groupby
 from typing import Final
 
 import numpy as np
@@ -106,6 +106,14 @@ class Members:
     def on_page(self, page: int) -> list[tuple[int, str]]:
         """(ordinal, user) of those on one page of ordinals."""
         return [(ordinal, name.decode()) for ordinal, name in self._names(page)]
+
+    def users_at(self, ordinals: Iterable[int]) -> list[str]:
+        """The names of members, in the order of the ordinals. A page is split once for those next to each other."""
+        found: list[str] = []
+        for page, of_page in groupby(ordinals, lambda ordinal: ordinal // limits.PAGE_ORDINALS):
+            names = self._pages[page].split(_SEPARATOR)
+            found += [names[1 + ordinal % limits.PAGE_ORDINALS].decode() for ordinal in of_page]
+        return found
 
     def add(self, users: Iterable[str]) -> list[tuple[str, int]]:
         """Make members of users who are none yet; returns these with their ordinals."""

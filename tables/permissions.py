@@ -96,6 +96,26 @@ def why(group: Group, ordinal: int, permission: Permission, place: Place | None 
     return found
 
 
+def holders(group: Group, permission: Permission) -> BitMap:
+    """The members who may do this on the group's level, the owner among them. Costs roles, not members."""
+    bit = BIT[permission]
+    if group.ruled:
+        roles, grants = group.structure.roles, group.structure.roles.grants
+        allowed, denied = (
+            BitMap().union(*[group.members.bits if role == EVERYONE else roles.members(role) for role in named])
+            for named in (
+                [role for role, grant in grants.items() if grant.allow & bit],
+                [role for role, grant in grants.items() if grant.deny & bit],
+            )
+        )
+        found = allowed - denied
+    else:
+        found = BitMap(group.members.bits) if _DEFAULT & bit else BitMap()
+    if group.owner is not None:
+        found.add(group.owner)
+    return found
+
+
 def rank(group: Group, ordinal: int) -> int:
     """A member's highest priority; 0 without a role."""
     if ordinal == group.owner:

@@ -87,9 +87,15 @@ class GroupUpdated(Happened, tag="group_updated", frozen=True):
 
 
 class OwnerChanged(Happened, tag="owner_changed", frozen=True):
-    """Another member is the owner."""
+    """Another member is the owner.
+
+    Attributes:
+        owner: who.
+        before: who was until now; None: nobody.
+    """
 
     owner: Id
+    before: Id | None = None
 
 
 class GroupDeleted(Happened, tag="group_deleted", frozen=True):

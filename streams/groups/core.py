@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from streams.groups import bindings, cleanup, dispatch, relations
+from streams.groups import bindings, changes, cleanup, dispatch, relations
 from streams.groups.desk import Desk
 from streams.rejects import each
 from tables.batch import NO_BACKLOG, Backlog, Outputs, Record
@@ -57,16 +57,18 @@ class GroupsCore:
         dispatch.announce_heads(self.desk, now_ms)
         relations.expire(self.desk, now_ms)
         cleanup.step(self.desk)
+        changes.tell(self.desk, now_ms)
         self.desk.flush()
         self.desk.drain(out)
         return out
 
     def due_ms(self) -> int | None:
-        """At once while a clean-up is under way; else when a quiet channel's head or the end of an invite is due."""
-        if self.desk.chores:
+        """At once while a clean-up is under way; else when a quiet channel's head, an invite's end or a hint is due."""
+        desk = self.desk
+        if desk.chores:
             return 0
-        due = [at for at in (self.desk.quiet.due_ms(), self.desk.expiries.due_ms()) if at is not None]
-        return min(due, default=None)
+        dues = (desk.quiet.due_ms(), desk.expiries.due_ms(), desk.windows.due_ms())
+        return min([at for at in dues if at is not None], default=None)
 
     def _apply_one(self, record: Record) -> None:
         decoded = decode(record.topic, record.value)

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from streams.groups import audiences
+from streams.groups import audiences, changes, notices
 from streams.groups.overload import Overload
 from tables.batch import Outputs
 from tables.chores import Chores
+from tables.eventlog import EventLog
 from tables.expiries import Expiries
 from tables.groups import Group, Groups
-from tables.outbox import ANSWERS_HEAD, MEMBERSHIPS_HEAD, Lots, Outbox, Outlet, history_head
+from tables.outbox import ANSWERS_HEAD, MEMBERSHIPS_HEAD, NOTICES_HEAD, Lots, Outbox, Outlet, history_head
 from tables.policy import Policies
 from tables.quiet import Quiet
 from tables.rows import Rows
 from tables.voids import Voids
+from tables.windows import Windows
 from topics import catalog, limits
 from topics.answers import Accepted, AnswerTo, Applied, Refused
 from topics.codec import Malformed, encode
@@ -51,8 +53,11 @@ class Desk:
         self.groups = Groups(rows, self.outbox, self.voids, partition, partitions, memory_bytes)
         self.quiet = Quiet(rows)
         self.chores = Chores(rows)
+        self.windows = Windows(rows)
         self.expiries = Expiries(rows)
+        self.event_log = EventLog()
         self.history = Lots(catalog.HISTORY.name, history_head(partition))
+        self.notices = Lots(catalog.NOTICES.name, NOTICES_HEAD)
         self._memberships = Lots(catalog.MEMBERSHIPS.name, MEMBERSHIPS_HEAD)
         self._answers = Lots(catalog.ANSWERS.name, ANSWERS_HEAD)
         self._events: list[tuple[bytes, bytes]] = []
@@ -78,8 +83,14 @@ class Desk:
             raise Malformed("bad_address", f"partition {reply.partition} of {self.links}")
 
     def publish(self, group: Group, event: RelationEvent) -> None:
-        """Tell other services what was applied."""
-        self._events.append((group.key, encode(event)))
+        """Tell what was applied: other services, the persons who took part, and later those who listen."""
+        encoded = encode(event)
+        self._events.append((group.key, encoded))
+        self.event_log.note(group.key, event.version, encoded)
+        notices.of_event(self, group, event)
+        changes.of_event(self, group, event)
+        if group.ruled:
+            changes.of_flips(self, group, group.take_flips())
 
     def tell_users(
         self, kind: type[Joined | Left], app: str, group: str, version: int, users: list[tuple[str, int]]
@@ -126,11 +137,12 @@ class Desk:
             group.prune(self.voids)  # a link that died after the touch: its rows may be swept already
             self.settle(group)
         self.groups.flush()
+        self.windows.flush(self.now_ms)
 
     def drain(self, out: Outputs) -> None:
         """Write all trays."""
         self.outbox.drain(out)
-        for tray in (self.history, self._memberships, self._answers):
+        for tray in (self.history, self.notices, self._memberships, self._answers):
             tray.drain(out)
         for key, event in self._events:
             out.send(catalog.RELATION_EVENTS.name, self.partition, key, event)

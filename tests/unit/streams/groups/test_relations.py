@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.cores import Partition, Seen, add, bind, create, delete, groups, remove, send
 from topics import catalog, limits
 from topics.answers import Applied, Refused
-from topics.deliveries import Unbound
+from topics.deliveries import Changed, Unbound
 from topics.events import GroupCreated, GroupDeleted, MembersAdded, MembersRemoved
 from topics.memberships import Joined, Left
 from topics.messages import Message
@@ -108,7 +108,8 @@ def test_a_removal_ends_bindings_before_later_messages_of_its_batch(partition: P
     partition.apply(bind("ann", 0, 10), bind("bob", 1, 11))
     seen = partition.apply(send("ann", "before", 1_000_000), remove("bob"), send("ann", "after", 1_000_000))
     [lot] = seen.lots("l")
-    before, unbound, after = lot.entries
+    before, unbound, after, changed = lot.entries
+    assert isinstance(changed, Changed)
     assert isinstance(before, Message)
     assert isinstance(after, Message)
     assert isinstance(unbound, Unbound)

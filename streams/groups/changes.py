@@ -1,0 +1,168 @@
+"""Observers: those who listen to a group are told *what* of it changed since which version, and pull.
+
+A change of a million members is a few entries a link: changes inside the app's window are merged (see
+`tables.windows`). What concerns one channel is told to those who see it, to nobody else; who hears of a channel and who
+began or ceased to see it is told by audience, or by link, never by member. Who was removed hears it in person, and by
+its sessions' unbinding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from pyroaring import BitMap
+
+from streams.groups.audiences import as_text, listeners
+from tables.audiences import Flip
+from tables.groups import Group
+from tables.outbox import Outlet
+from tables.windows import Pending
+from topics.codec import encode
+from topics.deliveries import Changed, What
+from topics.events import (
+    CategoryCreated,
+    CategoryDeleted,
+    CategoryUpdated,
+    ChannelUpdated,
+    GroupUpdated,
+    Happened,
+    ListEdited,
+    MembersAdded,
+    MembersRemoved,
+    MemberUpdated,
+    Muted,
+    OverrideSet,
+    OwnerChanged,
+    RoleCreated,
+    RoleDeleted,
+    RoleMembersAdded,
+    RoleMembersRemoved,
+    RoleUpdated,
+)
+
+if TYPE_CHECKING:
+    from streams.groups.desk import Desk
+
+
+def of_event(desk: Desk, group: Group, event: Happened) -> None:
+    """Those who listen are to be told of an event: not of bans, requests and codes.
+
+    That a channel came to be or ended is a change of visibility for those who see it, see `of_flips`.
+    """
+    match event:
+        case GroupUpdated() | OwnerChanged() | Muted(users=[], channel=None):
+            changed(desk, group, ["group"])
+        case MembersAdded() | MembersRemoved() | MemberUpdated() | Muted(channel=None):
+            changed(desk, group, ["members"])
+        case RoleCreated() | RoleUpdated() | RoleDeleted() | RoleMembersAdded() | RoleMembersRemoved():
+            changed(desk, group, ["roles"])
+        case ChannelUpdated(channel=info):
+            changed(desk, group, channels=[info.channel])
+        case Muted(channel=str(channel)) | ListEdited(channel=str(channel)) | OverrideSet(channel=str(channel)):
+            changed(desk, group, channels=[channel])
+        case ListEdited(category=str(category)) | OverrideSet(category=str(category)):
+            changed(desk, group, channels=group.structure.followers(category))
+        case CategoryCreated() | CategoryUpdated() | CategoryDeleted():
+            changed(desk, group, ["channels"])
+        case _:
+            return
+
+
+def changed(desk: Desk, group: Group, what: Iterable[What] = (), channels: Sequence[str] = ()) -> None:
+    """Something changed with the group's newest version.
+
+    Args:
+        desk: the partition.
+        group: the group.
+        what: what changed for everybody.
+        channels: channels that are other than they were, for those who see them.
+    """
+    if (what or channels) and group.map.outlets:  # who begins to listen later pulls then
+        pending = _pending(desk, group, group.version - 1)
+        pending.add(what)
+        pending.add_channels(channels)
+
+
+def of_flips(desk: Desk, group: Group, flips: Iterable[Flip]) -> None:
+    """Members see other channels than before: those are to be told whose links no delta of an audience tells."""
+    by_links: dict[tuple[Outlet, ...], BitMap] = {}
+    for flip in flips:
+        told = flip.audience.told if flip.audience is not None else {}
+        links = tuple([outlet for outlet in group.map.outlets if outlet not in told])
+        by_links[links] = by_links.get(links, BitMap()) | flip.entered | flip.left
+    for links, flipped in by_links.items():
+        for outlet in links:
+            if here := flipped & group.map.ordinals(outlet):
+                _pending(desk, group, group.version - 1).add_flipped(outlet, here)
+
+
+def tell(desk: Desk, now_ms: int) -> None:
+    """Tell what is to be told now. To be called after all that changes groups."""
+    now_ms = max(now_ms, desk.now_ms)
+    for key in desk.windows.due(now_ms):
+        app, _, name = key.decode().partition(":")
+        group = desk.groups.touch(app, name)
+        desk.settle(group)  # those who listen from this batch on hear of it, those who left do not
+        pending = desk.windows.take(key, now_ms, desk.policies.of(app).notice_window_ms)
+        if group.alive:
+            _tell(group, pending)
+
+
+def _pending(desk: Desk, group: Group, since: int) -> Pending:
+    return desk.windows.of(group.key, since, desk.now_ms)
+
+
+def _tell(group: Group, pending: Pending) -> None:
+    of_audiences: dict[tuple[int, int, tuple[Outlet, ...]], list[str]] = {}
+    for channel in pending.channels:
+        if group.has_channel(channel):
+            of_audiences.setdefault(listeners(group, channel), []).append(channel)
+    for_all = of_audiences.pop((0, 0, group.map.outlets), [])
+    if "channels" in pending.what:
+        for_all = []  # there are others, which have no name
+    elif for_all:
+        pending.add(["channels"])
+    if pending.what:
+        entry = _entry(group, pending, pending.what, for_all)
+        for outlet in group.map.outlets:
+            outlet.entries.append(entry)
+    for (audience, version, outlets), channels in of_audiences.items():
+        entry = _entry(group, pending, ["channels"], channels, audience=audience, audience_version=version)
+        for outlet in outlets:
+            outlet.entries.append(entry)
+    _tell_flipped(group, pending)
+
+
+def _tell_flipped(group: Group, pending: Pending) -> None:
+    """Those who see other channels than before."""
+    for outlet, flipped in pending.flipped.items():
+        bound = group.map.ordinals(outlet)
+        if members := flipped & bound:
+            named = "" if members == bound else as_text(members)
+            outlet.entries.append(_entry(group, pending, ["visibility"], [], members=named))
+
+
+def _entry(
+    group: Group,
+    pending: Pending,
+    what: list[What],
+    channels: list[str],
+    *,
+    members: str = "",
+    audience: int = 0,
+    audience_version: int = 0,
+) -> bytes:
+    return encode(
+        Changed(
+            group.app,
+            group.group,
+            group.version,
+            pending.since,
+            what,
+            channels,
+            members,
+            audience,
+            audience_version,
+        )
+    )
