@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from streams.batches.errors import UnavailableError
 from streams.web import openapi
+from streams.web.changes import ChangesView
 from streams.web.guard import Handler
 from streams.web.health import HealthView, WorkerState
 from streams.web.messages import MessagesView
@@ -21,7 +22,7 @@ from streams.web.server import application, of_owners
 from streams.web.tokens import Claims, Tokens
 from streams.web.views import View
 from tests.cores import Partition, bind, create, groups, links, send, users
-from topics import catalog
+from topics import catalog, relations
 from topics.links import Beat, Register
 from topics.memberships import Joined, MembershipLot
 from topics.owners import Owner
@@ -35,11 +36,25 @@ SECRET: Final = "s" * 40
 TOKENS: Final = Tokens({"new": SECRET, "old": "o" * 40}, "linkcast")
 #: What stands in the paths: a group of ann's and bob's, in which ann listens on the link `l`.
 NAMES: Final = {"app": APP, "group": "g", "channel": "main", "user": "ann", "link": "l"}
+#: Views of a server: of ann, its owner, and bob.
+OF_SERVERS: Final = frozenset(
+    {
+        *("member", "roles", "role_members", "channels", "categories", "channel_members", "access", "channel_list"),
+        *("category_list", "channel_overrides", "category_overrides", "bans", "invites", "applications", "codes"),
+        *("change_set", "changes"),
+    }
+)
+_SERVER_NAMES: Final = {"group": "s", "category": "k", "role": "mods", "change_set": "lots", "member": "bob"}
 
 
 def path_of(view: View, **names: str) -> str:
     """The path of a view, to things that are there unless named otherwise."""
-    return view.path.format(**(NAMES | names))
+    return view.path.format(**(NAMES | (_SERVER_NAMES if view.name in OF_SERVERS else {}) | names))
+
+
+def group_of(view: View) -> str:
+    """The group in that path."""
+    return _SERVER_NAMES["group"] if view.name in OF_SERVERS else NAMES["group"]
 
 
 class Nothing:
@@ -48,6 +63,14 @@ class Nothing:
     async def read(self, *where: object) -> dict[int, bytes]:
         del where
         return {}
+
+    async def events(self, *where: object) -> dict[int, bytes]:
+        del where
+        return {}
+
+    async def version(self, *where: object) -> int:
+        del where
+        return 0
 
     def offset(self, partition: int) -> int | None:
         del partition
@@ -62,6 +85,14 @@ class Cores:
         self.closed = False
         self.asked: list[str] = []  #: which lanes
         self.groups.apply(create("ann", "bob"), create("bob", group="bobs"))
+        self.groups.apply(
+            create("ann", "bob", group="s", kind="server", owner="ann"),
+            (catalog.RELATIONS, relations.CreateCategory(APP, "s", "k")),
+            (catalog.RELATIONS, relations.CreateChannel(APP, "s", "main", category="k")),
+            (catalog.RELATIONS, relations.CreateRole(APP, "s", "mods", priority=5)),
+            (catalog.RELATIONS, relations.AddRoleMembers(APP, "s", "mods", ["bob"], change_set="lots")),
+            bind("ann", 0, 9, group="s"),
+        )
         self.groups.apply(bind("ann", 0, 7), bind("ann", 0, 8), send("ann", "c1", self.groups.now_ms))
         lot = MembershipLot([Joined(APP, "g", 1, ["ann", "bob"], [0, 1]), Joined(APP, "bobs", 1, ["bob"], [0])])
         self.users.apply((catalog.MEMBERSHIPS, lot), (catalog.SESSIONS, Up(APP, "ann", "phone", "l", 1, 3, 7)))
@@ -108,6 +139,7 @@ class Views:
             "ready": health.ready,
             **of_owners(owners.ask),
             "messages": MessagesView(reader).serve,
+            "changes": ChangesView(owners, nothing).serve,
             "ask": here.serve,
             "openapi": openapi.serve,
         }

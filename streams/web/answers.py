@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from topics.entities import GroupKind
+from topics.entities import GroupKind, Profile
 from topics.notices import Kept
-from topics.wire import U32, Count, Id
+from topics.wire import U32, Count, Id, Millis
 
 #: Goes back into the request for the next page, as it is; null: this is the last one.
 Next = Annotated[str, Meta(description="`cursor` of the next page; absent on the last one.")] | None
@@ -30,7 +30,7 @@ class ChannelHead(Struct, frozen=True):
     first: Count
 
 
-class GroupAnswer(Struct, frozen=True):
+class GroupAnswer(Struct, frozen=True, omit_defaults=True):
     """A group.
 
     Attributes:
@@ -41,7 +41,11 @@ class GroupAnswer(Struct, frozen=True):
         members: how many there are.
         map: the version of its Link map.
         links: on how many links somebody listens.
-        channels: its channels.
+        channels: how far those go that every member sees, if they are few; else ask for the channels.
+        profile: what it says of itself.
+        state: whether a change of it is under way, `computed`, or none is, `final`; answers are exact in both cases.
+        owner: who may do everything.
+        muted_until: nobody but holders of `mute` sends before this moment.
     """
 
     app: Id
@@ -52,34 +56,10 @@ class GroupAnswer(Struct, frozen=True):
     map: Count
     links: Count
     channels: list[ChannelHead]
-
-
-class Member(Struct, frozen=True):
-    """A member.
-
-    Attributes:
-        ordinal: the member's number, in the order of joining; never given again while the group lives.
-        user: who.
-    """
-
-    ordinal: U32
-    user: Id
-
-
-class MembersAnswer(Struct, frozen=True, omit_defaults=True):
-    """Some members of a group, in the order of joining. A page may be short, even empty: go on while there is `next`.
-
-    Attributes:
-        version: the group's version that this page is of.
-        count: how many members there are in all.
-        members: those of this page.
-        next: where the next page begins.
-    """
-
-    version: Count
-    count: Count
-    members: list[Member]
-    next: Next = None
+    profile: Profile = Profile()
+    state: Literal["computed", "final"] = "final"
+    owner: Id | None = None
+    muted_until: Millis = 0
 
 
 class LinkCount(Struct, frozen=True):

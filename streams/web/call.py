@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -50,7 +50,37 @@ class Cursor:
     meaning: str = "`next` of the page before; absent for the first page"
 
 
-Param = Number | Cursor
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A parameter of a query: one of some words.
+
+    Attributes:
+        name: its name.
+        meaning: what it does, for people.
+        words: these.
+        usual: the one where it is not given.
+    """
+
+    name: str
+    meaning: str
+    words: tuple[str, ...]
+    usual: str
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A parameter of a query: the id of something, once or not at all.
+
+    Attributes:
+        name: its name.
+        meaning: what it does, for people.
+    """
+
+    name: str
+    meaning: str
+
+
+Param = Number | Cursor | Choice | Name
 
 LIMIT: Final = Number(
     "limit", "how many at most", least=1, most=limits.PAGE_ENTRIES, usual=min(100, limits.PAGE_ENTRIES)
@@ -100,6 +130,32 @@ class Call:
             return number
         most = "up" if param.most == _MOST else f"to {param.most}"
         raise ProblemError("bad_request", f"`{param.name}` is one number from {param.least} {most}")
+
+    def choice(self, param: Choice) -> Any:  # Any: the words' own type
+        """A word of the query, the usual one where none is given.
+
+        Raises:
+            ProblemError: bad_request.
+        """
+        values = self._query.getall(param.name, [param.usual])
+        if len(values) == 1 and values[0] in param.words:
+            return values[0]
+        raise ProblemError("bad_request", f"`{param.name}` is one of {', '.join(f'`{word}`' for word in param.words)}")
+
+    def id(self, param: Name) -> str | None:
+        """An id of the query.
+
+        Raises:
+            ProblemError: bad_request.
+        """
+        values = self._query.getall(param.name, [])
+        try:
+            found = msgspec.convert(values, list[Id])
+        except msgspec.ValidationError:
+            found = [*values, ""]
+        if len(found) > 1:
+            raise ProblemError("bad_request", f"`{param.name}` is one id")
+        return found[0] if found else None
 
     def limit(self) -> int:
         """How many are asked for at most.

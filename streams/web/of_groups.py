@@ -16,19 +16,16 @@ from streams.web.answers import (
     LinkMapAnswer,
     LinkSessionsAnswer,
     Listener,
-    Member,
-    MembersAnswer,
 )
 from streams.web.asks import OfGroup
 from streams.web.cursors import cursor_for
 from streams.web.pages import Window
 from streams.web.problems import ProblemError
+from streams.web.seats import seat_of
 from streams.web.tokens import Claims
-from tables import keys
 from tables.groups import Group
 from tables.maplog import Step
 from topics import limits
-from topics.keys import key_of
 from topics.wire import U32, Count, Id, LinkAddress
 
 
@@ -37,7 +34,8 @@ class GroupAsk(OfGroup, frozen=True, tag="group"):
 
     def answer(self, core: GroupsCore, asker: Claims) -> GroupAnswer:
         """See `Ask`."""
-        group = visible(core, self, asker)
+        seat = seat_of(core, self, asker)
+        group = seat.group
         return GroupAnswer(
             group.app,
             group.group,
@@ -47,27 +45,11 @@ class GroupAsk(OfGroup, frozen=True, tag="group"):
             group.map.version,
             len(group.map.outlets),
             [ChannelHead(name, group.numbers(name).seq, _first(group, name)) for name in group.common_channels()],
+            group.profile,
+            seat.state,
+            _name_of(group, group.owner),
+            group.muted_until,
         )
-
-
-class MembersAsk(OfGroup, frozen=True, tag="members"):
-    """Who is a member, from this ordinal on?"""
-
-    start: U32
-    limit: int
-
-    def answer(self, core: GroupsCore, asker: Claims) -> MembersAnswer:
-        """See `Ask`."""
-        group = visible(core, self, asker)
-        pages = range(self.start // limits.PAGE_ORDINALS, -(-group.members.next // limits.PAGE_ORDINALS))
-        found: list[Member] = []
-        for page in pages[: limits.VIEW_PAGES]:
-            found += [Member(at, user) for at, user in group.members.on_page(page) if at >= self.start]
-            if len(found) > self.limit:
-                break
-        next_ = _next(found, self.limit, pages)
-        cursor = None if next_ is None else cursor_for(members_list(self.app, self.group), next_)
-        return MembersAnswer(group.version, len(group.members), found[: self.limit], cursor)
 
 
 class LinkMapAsk(OfGroup, frozen=True, tag="link_map"):
@@ -77,7 +59,7 @@ class LinkMapAsk(OfGroup, frozen=True, tag="link_map"):
 
     def answer(self, core: GroupsCore, asker: Claims) -> LinkMapAnswer:
         """See `Ask`."""
-        group = visible(core, self, asker)
+        group = seat_of(core, self, asker).group
         links = [
             LinkCount(address.link, address.epoch, address.partition, sessions)
             for address, sessions in group.map.listening()
@@ -97,7 +79,7 @@ class LinkSessionsAsk(OfGroup, frozen=True, tag="link_sessions"):
 
     def answer(self, core: GroupsCore, asker: Claims) -> LinkSessionsAnswer:
         """See `Ask`."""
-        group = visible(core, self, asker)
+        group = seat_of(core, self, asker).group
         addresses = [outlet.address for outlet in group.map.outlets if outlet.address.link == self.link]
         if not addresses:
             raise ProblemError("unknown_link")
@@ -129,33 +111,14 @@ class RecentAsk(OfGroup, frozen=True, tag="recent"):
 
     def answer(self, core: GroupsCore, asker: Claims) -> RecentAnswer:
         """See `Ask`."""
-        group = visible(core, self, asker)
-        if not group.has_channel(self.channel) or not _sees(group, self.channel, asker):
+        seat = seat_of(core, self, asker)
+        if not seat.sees(self.channel):
             raise ProblemError("unknown_group")
+        group = seat.group
         channel = group.numbers(self.channel)
         span = self.window.span(channel.seq, channel.floor)
         recent = [(seq, msgspec.Raw(encoded)) for seq, encoded in channel.recent if seq in span]
         return RecentAnswer(channel.seq, recent, channel.floor)
-
-
-def visible(core: GroupsCore, ask: OfGroup, asker: Claims) -> Group:
-    """The group, if it lives and the asker may see it. Whoever may not stops here.
-
-    Raises:
-        ProblemError: unknown_group.
-    """
-    desk = core.desk
-    if asker.app != ask.app or desk.rows.get(keys.GROUP + key_of(ask.app, ask.group)) is None:
-        raise ProblemError("unknown_group")  # and nothing is loaded for a name that somebody made up
-    group = desk.groups.look(ask.app, ask.group)
-    if not group.alive or (asker.caller == "user" and group.members.ordinal_of(asker.sub) is None):
-        raise ProblemError("unknown_group")
-    return group
-
-
-def members_list(app: str, group: str) -> str:
-    """Names the list of a group's members."""
-    return f"members {app} {group}"
 
 
 def sessions_list(app: str, group: str, link: str) -> str:
@@ -163,12 +126,11 @@ def sessions_list(app: str, group: str, link: str) -> str:
     return f"sessions {app} {group} {link}"
 
 
-def _sees(group: Group, channel: str, asker: Claims) -> bool:
-    """Whether the asker sees a channel; the app's gateways and admins see all."""
-    if asker.caller != "user" or not group.ruled or (audience := group.audiences.of(channel)) is None:
-        return True
-    ordinal = group.members.ordinal_of(asker.sub)
-    return ordinal is not None and audience.holds(ordinal)
+def _name_of(group: Group, ordinal: int | None) -> str | None:
+    """The user under an ordinal."""
+    if ordinal is None:
+        return None
+    return next((user for at, user in group.members.users_from(ordinal, 1) if at == ordinal), None)
 
 
 def _first(group: Group, channel_id: str) -> int:
@@ -176,7 +138,7 @@ def _first(group: Group, channel_id: str) -> int:
     return channel.floor + 1 if channel.seq > channel.floor else 0
 
 
-def _next(found: list[Member] | list[Listener], limit: int, pages: range) -> int | None:
+def _next(found: list[Listener], limit: int, pages: range) -> int | None:
     """The ordinal at which the next page begins; None if this is the last one."""
     if len(found) > limit:
         return found[limit].ordinal

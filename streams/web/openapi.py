@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from streams.web.call import Number, Param
+from streams.web.call import Choice, Name, Number, Param
 from streams.web.problems import CODES, Code, Problem
 from streams.web.views import VIEWS, View
 from topics import limits
@@ -133,6 +133,11 @@ def _parameter(param: Param) -> dict[str, Any]:
         schema = {"type": "integer", "minimum": param.least, "maximum": param.most}
         if param.usual is not None:
             schema["default"] = param.usual
+    if isinstance(param, Choice):
+        schema = {"type": "string", "enum": list(param.words), "default": param.usual}
+    if isinstance(param, Name):
+        (id_schema,), _ = msgspec.json.schema_components([Id])
+        schema = portable(id_schema)
     return {"name": param.name, "in": "query", "description": param.meaning, "schema": schema}
 
 

@@ -18,7 +18,11 @@ from yarl import URL
 from streams.batches.errors import NotOwnerError, UnavailableError
 from streams.web.asks import REFUSALS, Ask, Kind
 from streams.web.guard import CLAIMS
-from streams.web.of_groups import GroupAsk, LinkMapAsk, LinkSessionsAsk, MembersAsk, RecentAnswer, RecentAsk
+from streams.web.of_changes import NewestAsk
+from streams.web.of_groups import GroupAsk, LinkMapAsk, LinkSessionsAsk, RecentAnswer, RecentAsk
+from streams.web.of_members import ChannelMembersAsk, MemberAsk, MembersAsk
+from streams.web.of_requests import BansAsk, ChangeSetAsk, CodesAsk, RequestsAsk
+from streams.web.of_structure import AccessAsk, CategoriesAsk, ChannelsAsk, ListAsk, OverridesAsk, RolesAsk
 from streams.web.of_users import GroupsAsk, LinksAsk, NoticesAsk, SessionsAsk
 from streams.web.owners import Directory
 from streams.web.pages import ChannelId, Window
@@ -36,7 +40,28 @@ _AGAIN_S: Final = 0.1
 
 #: Every question there is.
 Question = (
-    GroupAsk | MembersAsk | LinkMapAsk | LinkSessionsAsk | RecentAsk | SessionsAsk | GroupsAsk | NoticesAsk | LinksAsk
+    GroupAsk
+    | LinkMapAsk
+    | LinkSessionsAsk
+    | RecentAsk
+    | MembersAsk
+    | ChannelMembersAsk
+    | MemberAsk
+    | ChannelsAsk
+    | CategoriesAsk
+    | RolesAsk
+    | ListAsk
+    | OverridesAsk
+    | AccessAsk
+    | BansAsk
+    | RequestsAsk
+    | CodesAsk
+    | ChangeSetAsk
+    | NewestAsk
+    | SessionsAsk
+    | GroupsAsk
+    | NoticesAsk
+    | LinksAsk
 )  # msgspec decodes a union of structs by their tags
 
 _decode_question: Final = msgspec.json.Decoder(Question).decode

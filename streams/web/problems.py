@@ -21,6 +21,13 @@ Code = Literal[
     "unknown_group",
     "unknown_user",
     "unknown_link",
+    "unknown_channel",
+    "unknown_category",
+    "unknown_role",
+    "unknown_member",
+    "unknown_change_set",
+    "not_permitted",
+    "too_many_to_sort",
     "owner_unknown",
     "not_stored_yet",
     "too_slow",
@@ -67,6 +74,17 @@ CODES: Final[dict[Code, Meaning]] = {
         404, "No such user in this app, for this asker.", "Check the name. A user's token sees its own user only."
     ),
     "unknown_link": Meaning(404, "No session on this link listens to the group.", "Ask for the group's Link map anew."),
+    "unknown_channel": Meaning(404, "No such channel in this group, for this asker.", "Ask which channels there are."),
+    "unknown_category": Meaning(404, "No such category in this group.", "Ask which categories there are."),
+    "unknown_role": Meaning(404, "No such role in this group.", "Ask which roles there are."),
+    "unknown_member": Meaning(404, "The user is not a member of this group.", "Check the name."),
+    "unknown_change_set": Meaning(
+        404, "No part of such a change came of late.", "Check its name; the progress of old ones is forgotten."
+    ),
+    "not_permitted": Meaning(403, "The user may not see this.", "Ask with a token of a user who may."),
+    "too_many_to_sort": Meaning(
+        400, "Too many members have a profile to be sorted by weight.", "Ask in the order of joining."
+    ),
     "owner_unknown": Meaning(503, "The worker that knows is away, or the partition is changing hands.", _AGAIN),
     "not_stored_yet": Meaning(503, "Some of these messages are on their way into the stores.", _AGAIN),
     "too_slow": Meaning(503, "It took too long.", _AGAIN),

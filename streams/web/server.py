@@ -17,6 +17,7 @@ from streams.sinks.stores import Stores
 from streams.web import openapi
 from streams.web.asks import Ask
 from streams.web.call import Call
+from streams.web.changes import ChangesView
 from streams.web.follower import Follower
 from streams.web.guard import Handler, Policy, Rule, guard
 from streams.web.health import HealthView, WorkerState
@@ -109,6 +110,7 @@ class ViewServer:
             handlers: dict[str, Handler] = {
                 **of_owners(owners.ask),
                 "messages": MessagesView(reader).serve,
+                "changes": ChangesView(owners, self._stores.state).serve,
                 "ask": here.serve,
                 "openapi": openapi.serve,
                 "health": health.health,

@@ -12,21 +12,29 @@ from typing import Final, Literal
 
 import msgspec
 
-from streams.web import answers
+from streams.web import answers, relation_answers
 from streams.web.asks import Ask
-from streams.web.call import AFTER, BEFORE, CURSOR, LIMIT, MESSAGES, Call, Number, Param
+from streams.web.call import AFTER, BEFORE, CURSOR, LIMIT, MESSAGES, Call, Choice, Name, Number, Param
+from streams.web.changes import PART as CHANGES_PART
+from streams.web.changes import SINCE as CHANGES_SINCE
 from streams.web.health import HealthAnswer, ReadyAnswer
-from streams.web.of_groups import (
-    GroupAsk,
-    LinkMapAsk,
-    LinkSessionsAsk,
-    MembersAsk,
-    members_list,
-    sessions_list,
+from streams.web.of_groups import GroupAsk, LinkMapAsk, LinkSessionsAsk, sessions_list
+from streams.web.of_members import ChannelMembersAsk, MemberAsk, MembersAsk
+from streams.web.of_requests import BansAsk, ChangeSetAsk, CodesAsk, RequestsAsk
+from streams.web.of_structure import (
+    AccessAsk,
+    CategoriesAsk,
+    ChannelsAsk,
+    ListAsk,
+    OverridesAsk,
+    PlaceKind,
+    RolesAsk,
 )
 from streams.web.of_users import LINKS_LIST, GroupsAsk, LinksAsk, NoticesAsk, SessionsAsk, groups_list
 from streams.web.problems import Code
 from streams.web.tokens import Role
+from tables.requests import RequestKind
+from topics import limits
 from topics.wire import U32, Id
 
 _CALLERS: Final[frozenset[Role]] = frozenset({"user", "gateway", "admin"})
@@ -86,9 +94,74 @@ SINCE: Final = Number("since", "the version that you know: only what changed aft
 KNOWN: Final = Number("since", "the newest number that you know: only notices after it are told", usual=0)
 
 
-def _members(call: Call) -> Ask:
-    app, group = call.name("app"), call.name("group")
-    return MembersAsk(app, group, _ordinal(call, members_list(app, group)), call.limit())
+ORDER: Final = Choice(
+    "order", "`join`: in the order of joining; `weight`: the heaviest first", ("join", "weight"), "join"
+)
+PART: Final = Choice("part", "`all` tells profiles, and since when", ("hot", "all"), "hot")
+ROLE: Final = Name("role", "only members who hold this role")
+USER: Final = Name("user", "about whom; the asker where it is not given")
+LIST: Final = Choice("list", "which list", ("black", "white"), "white")
+#: A channel's lists and so on are a category's as well.
+_CHANNEL: Final = f"{_GROUP}/channels/{{channel}}"
+_CATEGORY: Final = f"{_GROUP}/categories/{{category}}"
+
+
+def _members(call: Call, role: str | None = None) -> Ask:
+    role = role or call.id(ROLE)
+    ask = MembersAsk(*_group(call), call.limit(), 0, call.choice(ORDER), call.choice(PART), role)
+    return msgspec.structs.replace(ask, start=_start(call, ask))
+
+
+def _channel_members(call: Call) -> Ask:
+    ask = ChannelMembersAsk(
+        *_group(call),
+        call.limit(),
+        0,
+        call.choice(ORDER),
+        call.choice(PART),
+        call.id(ROLE),
+        channel=call.name("channel"),
+    )
+    return msgspec.structs.replace(ask, start=_start(call, ask))
+
+
+def _start(call: Call, ask: MembersAsk | ChannelMembersAsk) -> int | str:
+    if ask.order == "join":
+        return call.place(ask.name, U32) or 0
+    return call.place(ask.name, str) or 0
+
+
+def _channels(call: Call) -> Ask:
+    ask = ChannelsAsk(*_group(call), call.number(CHANNELS) or limits.PAGE_ENTRIES, user=call.id(USER))
+    return msgspec.structs.replace(ask, after=call.place(ask.name, Id))
+
+
+def _list(kind: PlaceKind) -> Callable[[Call], Ask]:
+    def ask(call: Call) -> Ask:
+        made = ListAsk(*_group(call), kind, call.name(kind), call.choice(LIST), call.limit())
+        return msgspec.structs.replace(made, start=_ordinal(call, made.name))
+
+    return ask
+
+
+def _bans(call: Call) -> Ask:
+    ask = BansAsk(*_group(call), call.limit())
+    return msgspec.structs.replace(ask, after=call.place(ask.name, Id))
+
+
+def _requests(kind: RequestKind) -> Callable[[Call], Ask]:
+    def ask(call: Call) -> Ask:
+        made = RequestsAsk(*_group(call), kind, call.limit())
+        return msgspec.structs.replace(made, after=call.place(made.name, Id))
+
+    return ask
+
+
+def _group(call: Call) -> tuple[str, str]:
+    return call.name("app"), call.name("group")
+
+
+CHANNELS: Final = Number("limit", "how many at most", least=1, most=limits.PAGE_ENTRIES, usual=limits.PAGE_ENTRIES)
 
 
 def _link_sessions(call: Call) -> Ask:
@@ -123,11 +196,196 @@ _VIEWS: Final = (
         "members",
         f"{_GROUP}/members",
         _CALLERS,
-        "The members of a group, in the order of joining.",
-        params=(LIMIT, CURSOR),
-        answer=answers.MembersAnswer,
+        "The members of a group, in the order of joining or by weight.",
+        "Two parts: who they are, and, with `part=all`, what they are in the group.",
+        params=(ROLE, ORDER, PART, LIMIT, CURSOR),
+        answer=relation_answers.MembersAnswer,
         missing="unknown_group",
+        codes=("unknown_role", "too_many_to_sort"),
         ask=_members,
+    ),
+    View(
+        "member",
+        f"{_GROUP}/members/{{member}}",
+        _CALLERS,
+        "One member: its roles, what it may do, its profile.",
+        answer=relation_answers.MemberAnswer,
+        missing="unknown_group",
+        codes=("unknown_member",),
+        ask=lambda call: MemberAsk(*_group(call), call.name("member")),
+    ),
+    View(
+        "roles",
+        f"{_GROUP}/roles",
+        _CALLERS,
+        "The roles of a group, the highest first, and how many hold each.",
+        answer=relation_answers.RolesAnswer,
+        missing="unknown_group",
+        ask=lambda call: RolesAsk(*_group(call)),
+    ),
+    View(
+        "role_members",
+        f"{_GROUP}/roles/{{role}}/members",
+        _CALLERS,
+        "The members who hold a role.",
+        params=(ORDER, PART, LIMIT, CURSOR),
+        answer=relation_answers.MembersAnswer,
+        missing="unknown_group",
+        codes=("unknown_role", "too_many_to_sort"),
+        ask=lambda call: _members(call, call.name("role")),
+    ),
+    View(
+        "channels",
+        f"{_GROUP}/channels",
+        _CALLERS,
+        "The channels that a user sees, by id, how far each goes, and what the user may do there.",
+        "A user asks about itself. A gateway or admin names a user, or asks for all there are.",
+        params=(USER, CHANNELS, CURSOR),
+        answer=relation_answers.ChannelsAnswer,
+        missing="unknown_group",
+        ask=_channels,
+    ),
+    View(
+        "categories",
+        f"{_GROUP}/categories",
+        _CALLERS,
+        "The categories of a group: for a user, those that it sees, or sees a channel in.",
+        answer=relation_answers.CategoriesAnswer,
+        missing="unknown_group",
+        ask=lambda call: CategoriesAsk(*_group(call)),
+    ),
+    View(
+        "channel_members",
+        f"{_CHANNEL}/members",
+        _CALLERS,
+        "The members who see a channel.",
+        params=(ROLE, ORDER, PART, LIMIT, CURSOR),
+        answer=relation_answers.MembersAnswer,
+        missing="unknown_group",
+        codes=("unknown_channel", "unknown_role", "too_many_to_sort"),
+        ask=_channel_members,
+    ),
+    View(
+        "access",
+        f"{_CHANNEL}/access",
+        _CALLERS,
+        "Whether a user sees a channel and what it may do there, and why.",
+        "Of others than the asker it is told to holders of `manage_channels`.",
+        params=(USER,),
+        answer=relation_answers.AccessAnswer,
+        missing="unknown_group",
+        codes=("unknown_channel", "not_permitted"),
+        ask=lambda call: AccessAsk(*_group(call), call.name("channel"), call.id(USER)),
+    ),
+    View(
+        "channel_list",
+        f"{_CHANNEL}/list",
+        _CALLERS,
+        "A white or black list of a channel: its roles and users.",
+        "For holders of `manage_channels`.",
+        params=(LIST, LIMIT, CURSOR),
+        answer=relation_answers.ListAnswer,
+        missing="unknown_group",
+        codes=("unknown_channel", "not_permitted"),
+        ask=_list("channel"),
+    ),
+    View(
+        "category_list",
+        f"{_CATEGORY}/list",
+        _CALLERS,
+        "A white or black list of a category: its roles and users.",
+        "For holders of `manage_channels`.",
+        params=(LIST, LIMIT, CURSOR),
+        answer=relation_answers.ListAnswer,
+        missing="unknown_group",
+        codes=("unknown_category", "not_permitted"),
+        ask=_list("category"),
+    ),
+    View(
+        "channel_overrides",
+        f"{_CHANNEL}/overrides",
+        _CALLERS,
+        "What roles and members are allowed and denied in a channel.",
+        "For holders of `manage_channels`.",
+        answer=relation_answers.OverridesAnswer,
+        missing="unknown_group",
+        codes=("unknown_channel", "not_permitted"),
+        ask=lambda call: OverridesAsk(*_group(call), "channel", call.name("channel")),
+    ),
+    View(
+        "category_overrides",
+        f"{_CATEGORY}/overrides",
+        _CALLERS,
+        "What roles and members are allowed and denied in a category.",
+        "For holders of `manage_channels`.",
+        answer=relation_answers.OverridesAnswer,
+        missing="unknown_group",
+        codes=("unknown_category", "not_permitted"),
+        ask=lambda call: OverridesAsk(*_group(call), "category", call.name("category")),
+    ),
+    View(
+        "bans",
+        f"{_GROUP}/bans",
+        _CALLERS,
+        "The users who are kept out of a group, by name.",
+        "For holders of `ban`.",
+        params=(LIMIT, CURSOR),
+        answer=relation_answers.BansAnswer,
+        missing="unknown_group",
+        codes=("not_permitted",),
+        ask=_bans,
+    ),
+    View(
+        "invites",
+        f"{_GROUP}/invites",
+        _CALLERS,
+        "Open invites, by the users' names: holders of `manage_members` see all, others those that they got or sent.",
+        params=(LIMIT, CURSOR),
+        answer=relation_answers.RequestsAnswer,
+        missing="unknown_group",
+        ask=_requests("invite"),
+    ),
+    View(
+        "applications",
+        f"{_GROUP}/applications",
+        _CALLERS,
+        "Open applications, by the users' names: holders of `approve` see all, others their own.",
+        params=(LIMIT, CURSOR),
+        answer=relation_answers.RequestsAnswer,
+        missing="unknown_group",
+        ask=_requests("application"),
+    ),
+    View(
+        "codes",
+        f"{_GROUP}/codes",
+        _CALLERS,
+        "The invite codes of a group.",
+        "For holders of `manage_group`.",
+        answer=relation_answers.CodesAnswer,
+        missing="unknown_group",
+        codes=("not_permitted",),
+        ask=lambda call: CodesAsk(*_group(call)),
+    ),
+    View(
+        "change_set",
+        f"{_GROUP}/change-sets/{{change_set}}",
+        _CALLERS,
+        "How far a change that comes in parts has come.",
+        answer=relation_answers.ChangeSetAnswer,
+        missing="unknown_group",
+        codes=("unknown_change_set",),
+        ask=lambda call: ChangeSetAsk(*_group(call), call.name("change_set")),
+    ),
+    View(
+        "changes",
+        f"{_GROUP}/changes",
+        _OPERATORS,
+        "What changed in a group after a version, in order: for those who keep a copy.",
+        "Where `snapshot` is true, too much did: read the group anew. Also of a group that was deleted.",
+        params=(CHANGES_SINCE, LIMIT, CHANGES_PART),
+        answer=relation_answers.ChangesAnswer,
+        missing="unknown_group",
+        codes=("not_stored_yet",),
     ),
     View(
         "link_map",
