@@ -108,6 +108,56 @@ class Tab:
         await self.fill_new("Direct", people=other)
         await expect(self.page.locator("#chat-title")).to_have_text(other)
 
+    async def create_server(self, server: str, people: str = "") -> None:
+        """Create a server, invite people, and wait until its first channel is open."""
+        await self.fill_new("Server", server, people)
+        await self.channel(server, "general")
+
+    async def channel(self, server: str, channel: str) -> None:
+        """Wait until this page sees a channel, and open it."""
+        key = f"{server}/{channel}"
+        await expect(self.group(key)).to_have_attribute("data-state", "live", timeout=30_000)
+        if await self.page.locator("#chat-title").inner_text() != f"# {channel}":
+            await self.show_groups()
+            await self.group(key).click()
+        await expect(self.page.locator("#chat-title")).to_have_text(f"# {channel}")
+
+    async def manage(self, server: str, form: str, button: str, **fields: str) -> None:
+        """Fill a form of a server's dialog, and press its button."""
+        dialog = self.page.locator("#manage")
+        if not await dialog.is_visible():
+            await self.show_groups()
+            await self.page.get_by_role("button", name=f"Channels and roles of {server}").click()
+        place = dialog.locator(f"#{form}")
+        for name, value in fields.items():
+            field = place.locator(f"[name={name}]")
+            if await field.evaluate("(element) => element.tagName") == "SELECT":
+                await field.select_option(value)
+            else:
+                await field.fill(value)
+        await place.get_by_role("button", name=button, exact=True).click()
+
+    async def close_dialog(self) -> None:
+        """Close the dialog that is open."""
+        await self.page.keyboard.press("Escape")
+
+    async def accept(self, invite: str) -> None:
+        """Wait for an invite in the inbox, and accept it."""
+        await expect(self.page.locator("#bell-badge")).to_be_visible()
+        await self.page.get_by_role("button", name="Notices").click()
+        notice = self.page.locator(".notice", has_text=invite)
+        await notice.get_by_role("button", name="Join").click()
+        await self.close_dialog()
+
+    def role(self, role: str) -> Locator:
+        """Who holds a role, as the open server tells it."""
+        return self.page.locator(f'.role-row[data-role="{role}"] .role-members')
+
+    @property
+    def channels(self) -> Locator:
+        """The channels of servers in the list."""
+        return self.page.locator("button.channel .group-name")
+
     async def fill_new(self, what: str, group: str = "", people: str = "") -> None:
         """Fill the dialog for something new, and let it be done."""
         await self.show_groups()
@@ -115,7 +165,7 @@ class Tab:
         dialog = self.page.locator("#new")
         await dialog.locator("label", has_text=what).first.click()
         if group:
-            await dialog.get_by_label("Group", exact=True).fill(group)
+            await dialog.locator("#new-group").fill(group)
         if people:
             await dialog.locator("#new-people").fill(people)
         await dialog.locator("#new-go").click()

@@ -4,6 +4,7 @@
 `LinkState` has the rules about deliveries alone, without I/O.
 """
 
+from linkcast_gateway.answers import Access, Changes, ChannelSeen, MemberOf, Members, Notices, RoleHeld
 from linkcast_gateway.errors import (
     BadIdError,
     GatewayError,
@@ -47,10 +48,13 @@ __all__ = [
     "UNANSWERED",
     "WAITING_MESSAGES",
     "Accepted",
+    "Access",
     "Answer",
     "Applied",
     "BadIdError",
     "Changed",
+    "Changes",
+    "ChannelSeen",
     "GatewayError",
     "Group",
     "Handler",
@@ -58,14 +62,18 @@ __all__ = [
     "KafkaAwayError",
     "Link",
     "LinkState",
+    "MemberOf",
+    "Members",
     "Message",
     "NotRegisteredError",
     "Notice",
+    "Notices",
     "Page",
     "PullError",
     "Refused",
     "RefusedError",
     "Registration",
+    "RoleHeld",
     "Session",
     "Signal",
     "SlotsUsedUpError",

@@ -10,6 +10,7 @@ from typing import Any, Final, Self, TypeVar
 import msgspec
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
+from linkcast_gateway.answers import Access, Changes, Channels, ChannelSeen, MemberOf, Members, Notices, RoleHeld, Roles
 from linkcast_gateway.errors import PullError
 from linkcast_gateway.timeline import Timeline
 from linkcast_gateway.wire import Message
@@ -119,6 +120,82 @@ class Views:
             PullError: there is no answer, or it is an error.
         """
         return (await self.page(app, group, channel, after, before, limit)).messages
+
+    # What groups are. A gateway's token sees its whole app: serve a client only what its user may see.
+
+    async def channels(self, app: str, group: str, user: str) -> list[ChannelSeen]:
+        """The channels that a user sees, by id, how far each goes, and what the user may do there.
+
+        Raises:
+            PullError: there is no answer, or it is an error.
+        """
+        found: list[ChannelSeen] = []
+        params: dict[str, str | int] = {"user": user}
+        while True:
+            page = await self.get(f"/v1/apps/{app}/groups/{group}/channels", Channels, **params)
+            found += page.channels
+            if page.next is None:
+                return found
+            params["cursor"] = page.next
+
+    async def access(self, app: str, group: str, channel: str, user: str) -> Access:
+        """Whether a user sees a channel and what it may do there, and why.
+
+        Raises:
+            PullError: there is no answer, or it is an error.
+        """
+        return await self.get(f"/v1/apps/{app}/groups/{group}/channels/{channel}/access", Access, user=user)
+
+    async def members(
+        self,
+        app: str,
+        group: str,
+        channel: str | None = None,
+        role: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Members:
+        """One page of the members of a group, of a channel's listeners, or of who holds a role; or of both of these.
+
+        Raises:
+            PullError: there is no answer, or it is an error.
+        """
+        path = f"/v1/apps/{app}/groups/{group}" + (f"/channels/{channel}" if channel is not None else "")
+        given = {"role": role, "cursor": cursor}
+        known = {name: value for name, value in given.items() if value is not None}
+        return await self.get(f"{path}/members", Members, limit=limit, **known)
+
+    async def member(self, app: str, group: str, user: str) -> MemberOf:
+        """One member: its roles and what it may do.
+
+        Raises:
+            PullError: there is no answer, or it is an error.
+        """
+        return await self.get(f"/v1/apps/{app}/groups/{group}/members/{user}", MemberOf)
+
+    async def roles(self, app: str, group: str) -> list[RoleHeld]:
+        """The roles of a group, the highest first.
+
+        Raises:
+            PullError: there is no answer, or it is an error.
+        """
+        return (await self.get(f"/v1/apps/{app}/groups/{group}/roles", Roles)).roles
+
+    async def changes(self, app: str, group: str, since: int, limit: int = 100) -> Changes:
+        """What changed in a group after a version: one page.
+
+        Raises:
+            PullError: there is no answer, or it is an error.
+        """
+        return await self.get(f"/v1/apps/{app}/groups/{group}/changes", Changes, since=since, limit=limit)
+
+    async def notices(self, app: str, user: str, since: int = 0, limit: int = 100) -> Notices:
+        """What a user was told in person after a number: one page, the oldest first.
+
+        Raises:
+            PullError: there is no answer, or it is an error.
+        """
+        return await self.get(f"/v1/apps/{app}/users/{user}/notices", Notices, since=since, limit=limit)
 
     async def missing(self, timeline: Timeline, app: str, group: str, channel: str = "main") -> AsyncIterator[Message]:
         """All that a timeline lacks, in order, page by page, until it is not behind; what passes is waited for.

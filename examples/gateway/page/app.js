@@ -128,7 +128,7 @@ function enter(name) {
     if (group.state !== "live") return group.ofServer && group.state === "gone" ? "not for you any more" : STATES[group.state];
     if (group.ofServer) {
       const { told } = chat.servers.open ?? {};
-      const sees = group.sight ? ` · ${several(group.sight.count, "member")} see it` : "";
+      const sees = group.sight ? ` · seen by ${several(group.sight.count, "member")}` : "";
       return `${told?.name || group.id}${sees}${group.info?.topic ? ` · ${group.info.topic}` : ""}`;
     }
     const { people } = group;

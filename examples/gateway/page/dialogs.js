@@ -83,7 +83,7 @@ export function drawManage(chat) {
   }
   const channels = chat.servers.channels(managed).map((channel) => channel.channelId);
   fill($("list-form").elements.channel, channels);
-  const people = [...new Set([...(managed.people?.shown ?? []).map((person) => person.user), ...(managed.told?.members ?? [])])];
+  const people = (managed.people?.shown ?? []).map((person) => person.user);
   show($("member-names"), people.map((user) => ({ key: user, make: () => Object.assign(make("option"), { value: user }) })));
   const operator = ["manage_channels", "manage_roles"].some((one) => managed.may(one));
   say($("manage-note"), operator ? "" : "You may look, not change: the server refuses what your roles do not allow.");
@@ -109,15 +109,15 @@ export function drawInbox(chat) {
   const rows = inbox.notices.map((notice) => ({
     key: `n${notice.number}`,
     make: () => make("li", "notice", make("span", "notice-text", noticeInWords(notice)), make("time", "", timeOf(notice.at)), make("span", "row")),
-    update: (row) => drawAnswers(row.lastElementChild, notice, inbox),
+    update: (row) => drawAnswers(row.lastElementChild, notice, chat),
   }));
   if (rows.length === 0) rows.push({ key: "", make: () => make("li", "none soft", "Nothing yet.") });
   show($("notices"), rows);
 }
 
-function drawAnswers(place, notice, inbox) {
-  const open = notice.kind === "invited" && notice.subject && !inbox.answered.has(notice.subject);
-  if (open === (place.childElementCount > 0)) return;
+function drawAnswers(place, notice, { inbox, servers }) {
+  const open = notice.kind === "invited" && notice.subject && !inbox.answered.has(notice.subject) && !servers.get(notice.group);
+  if (Boolean(open) === place.childElementCount > 0) return;
   const button = (text, accept) => {
     const made = make("button", accept ? "small" : "quiet small", text);
     made.onclick = () => inbox.answer(notice, accept);

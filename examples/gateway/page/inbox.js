@@ -12,8 +12,10 @@ export class Inbox {
     this.answered = new Set(); // invites that this person answered here
   }
 
+  // Of what others did.
   get unread() {
-    return this.notices.filter((notice) => notice.number > this.#read()).length;
+    const read = this.#read();
+    return this.notices.filter((notice) => notice.number > read && notice.by !== this.chat.name).length;
   }
 
   // What was missed; the gateway answers `inbox`.

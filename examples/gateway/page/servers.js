@@ -41,10 +41,10 @@ export class Servers {
     return group?.ofServer ? this.get(group.id) : undefined;
   }
 
-  // Its channels that are known here, in the order that the server gives them.
+  // Its channels that this person sees, in the order that the server gives them.
   channels(server) {
-    const found = [...this.chat.groups.values()].filter((group) => group.ofServer && group.id === server.name);
-    return found.sort(inOrder);
+    const ofIt = (group) => group.ofServer && group.id === server.name && group.state !== "gone";
+    return [...this.chat.groups.values()].filter(ofIt).sort(inOrder);
   }
 
   // A binding began. A group of one channel tells its head; anything else is a server. Tells whether it is one.
@@ -141,8 +141,10 @@ export class Servers {
     if (channel.name !== chat.open) chat.groups.delete(channel.name);
   }
 
-  // Somebody looks at a channel: who sees it, and by what.
+  // Somebody looks at a channel: who sees it, and by what. One that is gone is kept for as long as it is looked at.
   look(channel) {
+    const { groups } = this.chat;
+    for (const other of groups.values()) if (other.ofServer && other.state === "gone" && other !== channel) groups.delete(other.name);
     if (!channel.ofServer || channel.state === "gone") return;
     channel.stale = channel.looking;
     if (channel.looking) return;

@@ -27,7 +27,7 @@ function drawSight(chat, server, people) {
   const { sight, state } = chat.group;
   const links = new Map((people?.shown ?? []).map((person) => [person.user, person.links]));
   say($("people-title"), sight ? `Sees this channel · ${count(sight.count)}` : "Sees this channel");
-  const rows = (sight?.members ?? []).map(({ user }) => personRow(user, links.get(user) ?? [], chat.name, rolesOf(server, user)));
+  const rows = (sight?.members ?? []).map((user) => personRow(user, links.get(user) ?? [], chat.name, rolesOf(server, user)));
   show($("people"), rows);
   const others = sight ? sight.count - sight.members.length : 0;
   say($("people-note"), state === "gone" ? "You do not see this channel any more." : others > 0 ? `and ${several(others, "more member")}` : "");
@@ -54,12 +54,25 @@ function drawServer(chat, server) {
   }));
   show($("roles"), rows);
   say($("roles-note"), rows.length === 0 ? "No roles yet." : "");
-  say($("mine"), told.me.permissions.length > 0 ? told.me.permissions.join(", ").replaceAll("_", " ") : "nothing");
+  $("here").hidden = chat.group.state === "gone";
+  const may = sight?.permissions ?? told.me.permissions;
+  say($("mine"), may.length > 0 ? may.join(", ").replaceAll("_", " ") : "nothing");
   say($("lists"), sight ? listsOf(sight) : "");
+  say($("why"), sight ? whyOf(sight) : "");
 }
 
-function listsOf({ view_mode: view, white, black }) {
-  const list = view === "private" ? white : black;
+// The words of the rule that decide.
+const WHY = { owner: "you are the owner", public: "it is public", white_user: "you are on its white list", white_role: "of your role" };
+
+function whyOf({ words, by }) {
+  const [first] = words;
+  const text = WHY[first] ?? words.join(", ").replaceAll("_", " ");
+  return first !== "owner" && by.length > 0 ? `${text} ${by.join(", ")}` : text;
+}
+
+function listsOf({ view_mode: view, lists }) {
+  if (lists === null) return view === "private" ? "Private: for those on its white list." : "Public.";
+  const list = view === "private" ? lists.white : lists.black;
   const names = [...list.roles.map((role) => `role ${role}`), ...list.users];
   if (view === "private") return `Private: for ${names.length > 0 ? names.join(", ") : "nobody but the owner"}.`;
   return names.length > 0 ? `Public, but not for ${names.join(", ")}.` : "Public: every member sees it.";

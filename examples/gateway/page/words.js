@@ -69,9 +69,20 @@ const NOTICES = {
   roles_taken: "{by} took the role {subject} from you in {group}",
 };
 
+// The same where it happened to this person.
+const OWN_NOTICES = {
+  joined: "You are in {group} now",
+  removed: "You are not in {group} any more",
+  banned: "You are banned from {group}",
+  unbanned: "You may come back to {group}",
+  muted: "{by} muted you in {group}",
+  profile_changed: "{by} changed your profile in {group}",
+};
+
 export function noticeInWords(notice) {
-  const words = { by: notice.by ?? "Somebody", about: notice.about ?? "Somebody", subject: notice.subject ?? "", end: notice.end ?? "" };
-  const text = (NOTICES[notice.kind] ?? "Something happened in {group}").replace(/\{(\w+)\}/g, (_, name) => words[name] ?? notice.group);
+  const words = { by: notice.by ?? "Somebody", about: notice.about, subject: notice.subject ?? "", end: notice.end ?? "" };
+  const own = notice.about ? undefined : OWN_NOTICES[notice.kind];
+  const text = (own ?? NOTICES[notice.kind] ?? "Something happened in {group}").replace(/\{(\w+)\}/g, (_, name) => words[name] ?? notice.group);
   return notice.count > 1 ? `${text} (and ${count(notice.count - 1)} more)` : text;
 }
 
