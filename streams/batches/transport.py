@@ -8,6 +8,8 @@
 - The consumer reads committed records, is assigned by Faust's own assignor (which Faust uses only with tables) so
   that a partition's topics come together, and never skips by itself when an offset is gone.
 - The time of the last successful heartbeat is kept: a view answers only while it is young.
+- aiokafka's own tasks are looked after. Its coordination stands still from an error on until somebody asks for it, and
+  who reads whole lots never does: without heartbeats the group gives the partitions away, and nobody here knows.
 
 Everything about fetching is done in the consumer's own thread; lanes talk to it through coroutines sent there.
 """
@@ -16,25 +18,43 @@ Everything about fetching is done in the consumer's own thread; lanes talk to it
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from typing import Any, Final, TypeVar, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    InconsistentGroupProtocolError,
+    InvalidGroupIdError,
+    InvalidSessionTimeoutError,
+)
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from streams.batches.connections import ended_task, let_go
 from streams.batches.errors import ConsumerGoneError
 from streams.batches.inputs import Fetched
 from topics import limits
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _LOT_RECORDS: Final = limits.BATCH_RECORDS
 _FETCH_WAIT_MS: Final = 20  # aiokafka has one fetch a broker: a partition that wants more waits for the idle ones'
 _PREFETCH_BACKOFF_S: Final = 0.01  # how long a partition with unread records holds up the others' fetch; shipped 0.1
 _METADATA_AGE_MS: Final = 60_000
+_WATCH_S: Final = 1.0
+
+#: What no new membership mends.
+_HOPELESS: Final = (
+    GroupAuthorizationFailedError,
+    InconsistentGroupProtocolError,
+    InvalidGroupIdError,
+    InvalidSessionTimeoutError,
+)
 
 
 class _NoOffsets(dict[TP, "int | None"]):
@@ -118,6 +138,23 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         coordinator._do_heartbeat = heartbeat
         fetcher._proc_fetch_request = fetched
         fetcher._prefetch_backoff = _PREFETCH_BACKOFF_S
+        self._watching = asyncio.create_task(self._watch(consumer), name="watch the consumer's tasks")
+
+    async def on_thread_stop(self) -> None:
+        """Let go of the consumer, also of one whose tasks ended before."""
+        self._watching.cancel()
+        await let_go(self._ensure_consumer())
+        await super().on_thread_stop()
+
+    async def _watch(self, consumer: AIOKafkaConsumer) -> None:
+        """Hear of what goes wrong in aiokafka's tasks: what can be mended is, of anything else the worker stops."""
+        app = cast("Any", self.app)
+        try:
+            while True:
+                await asyncio.sleep(_WATCH_S)
+                _look_after(consumer)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody else would hear of it
+            app.failure.get_loop().call_soon_threadsafe(app.fail, error)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """An assignment says as much as a heartbeat."""
@@ -196,6 +233,23 @@ class BatchThread(driver.AIOKafkaConsumerThread):
             if found:
                 self._wanted.discard(tp)
         return lots
+
+
+def _look_after(consumer: AIOKafkaConsumer) -> None:
+    """Coordination waits until its error was asked for; a new membership begins its heartbeat anew.
+
+    Raises:
+        Exception: what would come again.
+    """
+    if (told := ended_task(consumer)) is not None:
+        raise ConsumerGoneError(told)
+    try:
+        consumer._coordinator.check_errors()
+    except _HOPELESS:
+        raise
+    except Exception as error:  # noqa: BLE001 - also defects: whatever ended the heartbeat, a new one is begun
+        log.warning("the worker joins its group anew after %r", error)
+        consumer._coordinator.request_rejoin()
 
 
 class BatchConsumer(driver.Consumer):

@@ -1,15 +1,22 @@
-"""Follows `owners` and `stored` from their beginning, without a consumer group."""
+"""Follows `owners` and `stored` from their beginning, without a consumer group, and sees to it that it gets on.
+
+Every few seconds it looks how far the topics go. Where it stands still before an end that it knew of the last time, or
+gets no answer, it says so in the log and begins anew with a fresh consumer.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Mapping
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from streams.batches.connections import ended_task, let_go
+from streams.batches.errors import said
 from streams.web.owners import Directory
 from topics import catalog
 from topics.codec import Malformed, decode
@@ -18,6 +25,19 @@ log = logging.getLogger(__name__)
 
 _AGAIN_S: Final = 1.0
 _POLL_MS: Final = 500
+_LOOK_S: Final = 5.0
+_ANSWER_S: Final = 10.0
+
+
+class StuckError(Exception):
+    """The consumer finds nothing any more, although there is more."""
+
+
+class _Aim(NamedTuple):
+    """Where a partition was read to when it was looked at, and its end then."""
+
+    position: int
+    end: int
 
 
 class Follower:
@@ -47,7 +67,8 @@ class Follower:
             try:
                 await self._read()
             except Exception as error:  # noqa: BLE001 - whatever it is, all is read again: records of old change nothing
-                log.warning("following owners and stored begins anew: %r", error)
+                log.warning("following owners and stored begins anew: %s", said(error))
+            self._directory.begun_anew += 1
             await asyncio.sleep(_AGAIN_S)
 
     async def _read(self) -> None:
@@ -59,18 +80,43 @@ class Follower:
             fetch_max_wait_ms=_POLL_MS,
         )
         try:
-            await consumer.start()
-            consumer.assign(self._read_from)
-            await consumer.seek_to_beginning(*self._read_from)
-            ends = await consumer.end_offsets(self._read_from)
+            async with asyncio.timeout(_ANSWER_S):
+                await consumer.start()
+                consumer.assign(self._read_from)
+                await consumer.seek_to_beginning(*self._read_from)
+            aims, look_at = await self._look(consumer, {}), time.monotonic() + _LOOK_S
             while True:
                 for records in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
                     for record in records:
                         self._learn(record.topic, record.value)
-                if ends and all([await consumer.position(one) >= end for one, end in ends.items()]):
-                    self._directory.complete, ends = True, {}
+                if not self._directory.complete:
+                    self._directory.complete = _behind(await _positions(consumer, aims), aims) == 0
+                if time.monotonic() >= look_at:
+                    aims, look_at = await self._look(consumer, aims), time.monotonic() + _LOOK_S
         finally:
-            await consumer.stop()
+            await let_go(consumer)
+
+    async def _look(
+        self, consumer: AIOKafkaConsumer, aims: Mapping[TopicPartition, _Aim]
+    ) -> dict[TopicPartition, _Aim]:
+        """How far the topics go now; `aims` tells how far they went the last time.
+
+        Raises:
+            StuckError: a partition stands where it stood, before its end of the last time, or a task has ended.
+        """
+        if (told := ended_task(consumer)) is not None:
+            raise StuckError(told)
+        async with asyncio.timeout(_ANSWER_S):
+            ends = await consumer.end_offsets(self._read_from)
+        positions = await _positions(consumer, ends)
+        for partition, aim in aims.items():
+            if positions[partition] == aim.position < aim.end:
+                told = f"{partition.topic}/{partition.partition}"
+                raise StuckError(f"{told} stands at {aim.position} of {aim.end} for {_LOOK_S:.0f} s")
+        found = {partition: _Aim(positions[partition], end) for partition, end in ends.items()}
+        self._directory.behind = _behind(positions, found)
+        self._directory.looked_at = time.monotonic()
+        return found
 
     def _learn(self, topic: str, value: bytes | None) -> None:
         try:
@@ -82,3 +128,14 @@ class Follower:
             self._directory.owner(record)
         else:
             self._directory.stored(record)
+
+
+async def _positions(consumer: AIOKafkaConsumer, of: Mapping[TopicPartition, Any]) -> dict[TopicPartition, int]:
+    """Where partitions are read to."""
+    async with asyncio.timeout(_ANSWER_S):
+        return {partition: await consumer.position(partition) for partition in of}
+
+
+def _behind(positions: Mapping[TopicPartition, int], aims: Mapping[TopicPartition, _Aim]) -> int:
+    """Offsets between where partitions are read to and where they end."""
+    return sum(max(0, aim.end - positions[partition]) for partition, aim in aims.items())

@@ -6,6 +6,7 @@ the worst of its lanes'.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
@@ -185,6 +186,22 @@ class StoredUpTo(msgspec.Struct, frozen=True):
     at: int
 
 
+class Following(msgspec.Struct, frozen=True):
+    """How well the worker knows the others: its views ask owners, and read what is not stored, by what it follows.
+
+    Attributes:
+        complete: it has seen all that was there when it began.
+        behind: offsets that it had not seen when it looked last.
+        looked_s: how long ago that was; None: not yet. It looks every few seconds while Kafka answers.
+        begun_anew: how often it began from the beginning because it found nothing any more; its log tells why.
+    """
+
+    complete: bool
+    behind: int
+    looked_s: float | None
+    begun_anew: int
+
+
 class HealthAnswer(msgspec.Struct, frozen=True):
     """What a worker does, and how far history is stored.
 
@@ -197,6 +214,7 @@ class HealthAnswer(msgspec.Struct, frozen=True):
         lanes: those it has now.
         counts: what its lanes did since it started, and how things stand.
         stored: how far history is stored, as it knows.
+        following: how well it knows that, and where the others are.
     """
 
     status: str
@@ -207,6 +225,7 @@ class HealthAnswer(msgspec.Struct, frozen=True):
     lanes: Sequence[LaneState]
     counts: Mapping[str, int]
     stored: list[StoredUpTo]
+    following: Following
 
 
 class ReadyAnswer(msgspec.Struct, frozen=True):
@@ -242,8 +261,14 @@ class HealthView:
             lanes=state.lanes,
             counts=state.counts,
             stored=[StoredUpTo(one.partition, one.offset, one.at) for one in watermarks],
+            following=self._following(),
         )
         return web.Response(body=encode(body), content_type="application/json")
+
+    def _following(self) -> Following:
+        directory = self._directory
+        looked_s = None if directory.looked_at is None else round(time.monotonic() - directory.looked_at, 1)
+        return Following(directory.complete, directory.behind, looked_s, directory.begun_anew)
 
     async def ready(self, request: web.Request) -> web.Response:
         """GET /ready: 200 when every lane that was assigned is open, else 503."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from streams.batches.connections import ended_task, let_go
 from streams.sinks.patience import AwayError
 from streams.web.pages import ChannelId
 from topics import catalog, limits
@@ -55,8 +55,7 @@ class HistoryTail:
         """Disconnect; the next read connects anew."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            with contextlib.suppress(KafkaError, OSError):
-                await consumer.stop()
+            await let_go(consumer)
 
     async def _read(
         self, at: TopicPartition, offset: int | None, channel: ChannelId, low: int, high: int
@@ -76,6 +75,8 @@ class HistoryTail:
             if records > limits.TAIL_RECORDS or size > limits.TAIL_BYTES:
                 raise AwayError("kafka", f"more than {records - 1} records of `history` are not stored yet")
             if not fetched and asyncio.get_running_loop().time() > until:
+                if (told := ended_task(consumer)) is not None:
+                    raise KafkaError(told)
                 break
         return found
 

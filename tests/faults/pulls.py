@@ -22,11 +22,11 @@ class Pulls:
     """Pulls the pages of one app.
 
     Attributes:
-        statuses: how often which was answered.
+        answers: how often which was answered: "ok", or the code of a refusal.
     """
 
     def __init__(self, stage: Stage, app: str) -> None:
-        self.statuses: Counter[int] = Counter()
+        self.answers: Counter[str] = Counter()
         self._app = app
         self._stage = stage
         self._seen: dict[tuple[str, int], Any] = {}
@@ -67,12 +67,18 @@ class Pulls:
                 assert seqs(page)[0] == after + 1
                 after = seqs(page)[-1]
 
+    def check(self, least: int) -> None:
+        """So many pages were shown, and every other one was refused for now."""
+        told = f"{dict(self.answers)}; following: {self._stage.health(_ASKED).get('following')}"
+        assert self.answers["ok"] > least, f"{told}\n{self._stage.last_words()}"
+        assert self.answers.keys() <= {"ok", *_LATER}, told
+
     async def _page(self, group: str, **window: int) -> Any:
         """A page without holes, or None if it is refused for now."""
         path = f"{self._stage.url(_ASKED)}/v1/apps/{self._app}/groups/{group}/channels/main/messages"
         async with self._http.get(path, params={"limit": _LIMIT, **window}) as answer:
-            self.statuses[answer.status] += 1
             page = await answer.json()
+        self.answers["ok" if answer.status == 200 else page["code"]] += 1
         if answer.status != 200:
             assert page["code"] in _LATER, page
             return None

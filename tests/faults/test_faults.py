@@ -171,8 +171,7 @@ async def test_redis_is_flushed_under_load_and_pages_stay_whole(stage: Stage) ->
             await scene.all_hear(flushed_ms)
         await scene.until(lambda: "the cache was lost, and fills again" in stage.log("sinks"), 10, "it is noticed")
         await pulls.compare()
-    assert pulls.statuses[200] > 3 * 6
-    assert pulls.statuses.keys() <= {200, 503}
+    pulls.check(3 * 6)
     assert scene.report.cached, "the cache fills again"
 
 
@@ -204,8 +203,7 @@ async def test_cassandra_is_away_for_half_a_minute_under_load(services: Services
         await scene.until(lambda: stored() >= before + accepted, 60, "what waited is stored")
         await pulls.compare()
     assert accepted > AWAY_S
-    assert pulls.statuses[200] > AWAY_S
-    assert pulls.statuses.keys() <= {200, 503}
+    pulls.check(int(AWAY_S))
 
 
 async def test_bad_records_are_set_aside_and_harm_nothing_else(stage: Stage) -> None:

@@ -85,6 +85,19 @@ async def test_many_at_once_take_turns_and_too_many_are_sent_away(
     ] * limits.TAIL_WAITING
 
 
+async def test_a_consumer_that_finds_nothing_any_more_is_no_empty_answer_and_is_replaced(
+    tail: HistoryTail, producer: AIOKafkaProducer
+) -> None:
+    begin = await write(producer, 0, message(1, "late"))
+    late = ChannelId("app", "late", "main")
+    assert sorted(await tail.read(0, begin, late, 1, 1)) == [1]
+    assert tail._consumer is not None
+    tail._consumer._fetcher._fetch_task.cancel()
+    with pytest.raises(AwayError, match="fetch task has ended"):
+        await tail.read(0, begin, late, 1, 1)
+    assert sorted(await tail.read(0, begin, late, 1, 1)) == [1]
+
+
 async def test_without_a_broker_it_says_so() -> None:
     tail = HistoryTail({"bootstrap_servers": "127.0.0.1:9"})
     with pytest.raises(AwayError, match="kafka away"):

@@ -6,14 +6,15 @@ import inspect
 import re
 
 import pytest
+from aiokafka import conn
 from aiokafka.consumer import fetcher, group_coordinator
 from aiokafka.producer import message_accumulator, producer, sender, transaction_manager
 from faust.app import base
 from faust.transport import consumer
 from faust.transport.drivers import aiokafka as driver
 
+from streams.batches import connections, role, transport
 from streams.batches import producer as ours
-from streams.batches import role, transport
 from streams.batches.packed import PackedBatch
 
 
@@ -32,7 +33,7 @@ def test_the_wait_between_transactions_is_still_20_ms_as_shipped_and_2_ms_here()
         (
             driver.AIOKafkaConsumerThread,
             transport.BatchThread,
-            "on_start on_partitions_assigned _create_worker_consumer",
+            "on_start on_thread_stop on_partitions_assigned _create_worker_consumer",
         ),
         (
             base.App,
@@ -81,3 +82,18 @@ def test_aiokafka_asks_of_a_batch_what_a_packed_one_answers() -> None:
     asked = set(re.findall(r"builder\.(\w+)\(", source)) - {"append"}  # only of batches that are not closed
     assert asked == {"record_count", "closed", "close", "_set_producer_state", "_build"}
     assert all(hasattr(PackedBatch, name) for name in asked)
+
+
+def test_aiokafka_still_catches_no_runtime_error_of_a_write_and_tells_nobody_of_ended_tasks() -> None:
+    """Why `connections` overrides `send`, and the consumer's tasks are watched."""
+    assert "except OSError" in inspect.getsource(connections._send)
+    assert "RuntimeError" not in inspect.getsource(connections._send)
+    assert inspect.signature(connections._send) == inspect.signature(conn.AIOKafkaConnection.send).replace(
+        return_annotation=inspect.Signature.empty,
+        parameters=[
+            one.replace(annotation=inspect.Parameter.empty)
+            for one in inspect.signature(conn.AIOKafkaConnection.send).parameters.values()
+        ],
+    )
+    assert "check_errors" not in inspect.getsource(fetcher)
+    assert "await self._push_error_to_user" in inspect.getsource(group_coordinator)

@@ -58,6 +58,7 @@ async def test_health_tells_lanes_pauses_lag_and_watermarks() -> None:
         ],
         "counts": {"stored": 3},
         "stored": [{"partition": 1, "offset": 40, "at": 5_000}],
+        "following": {"complete": False, "behind": 0, "looked_s": None, "begun_anew": 0},
     }
 
 
