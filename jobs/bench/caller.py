@@ -156,6 +156,7 @@ async def calling(trial: Trial) -> AsyncIterator[Caller]:
                 yield caller
             finally:
                 reader.cancel()
-                await asyncio.wait([reader])
+                with contextlib.suppress(asyncio.CancelledError):
+                    await reader
     finally:
         await consumer.stop()

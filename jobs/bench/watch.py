@@ -35,6 +35,7 @@ class _Changed(msgspec.Struct, tag_field="t", tag="audience_delta"):
     version: int
     entered: str = ""
     left: str = ""
+    ended: bool = False
 
 
 class _Lot(msgspec.Struct):
@@ -53,6 +54,7 @@ class Told:
     Attributes:
         links: the links' partitions that heard of it.
         deltas: how many changes of audiences they heard.
+        ended: how many of them said that an audience is used no more.
         seen_ms: when the last of them was read here.
         appended_ms: when the last of them was appended, by the broker.
         bytes: of the records that held them.
@@ -60,6 +62,7 @@ class Told:
 
     links: set[int] = field(default_factory=set)
     deltas: int = 0
+    ended: int = 0
     seen_ms: float = 0.0
     appended_ms: float = 0.0
     bytes: int = 0
@@ -69,6 +72,7 @@ class Told:
         """One more."""
         self.links.add(partition)
         self.deltas += 1
+        self.ended += change.ended
         self.seen_ms, self.appended_ms = max(self.seen_ms, seen_ms), max(self.appended_ms, appended_ms)
         self._changes.append(change)
 
@@ -150,7 +154,8 @@ async def watching(trial: Trial) -> AsyncIterator[Watch]:
             yield watch
         finally:
             reader.cancel()
-            await asyncio.wait([reader])
+            with contextlib.suppress(asyncio.CancelledError):
+                await reader
     finally:
         await consumer.stop()
 
