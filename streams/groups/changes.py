@@ -89,8 +89,8 @@ def of_flips(desk: Desk, group: Group, flips: Iterable[Flip]) -> None:
     by_links: dict[tuple[Outlet, ...], BitMap] = {}
     for flip in flips:
         told = flip.audience.told if flip.audience is not None else {}
-        links = tuple([outlet for outlet in group.map.outlets if outlet not in told])
-        by_links[links] = by_links.get(links, BitMap()) | flip.entered | flip.left
+        if links := tuple([outlet for outlet in group.map.outlets if outlet not in told]):
+            by_links.setdefault(links, BitMap()).update(flip.entered, flip.left)
     for links, flipped in by_links.items():
         for outlet in links:
             if here := flipped & group.map.ordinals(outlet):
