@@ -421,3 +421,20 @@ async def test_a_link_that_stops_leaves(pipeline: Pipeline, heard: Heard) -> Non
     left, _ = await pipeline.next("links", "leave")
     assert left == {"t": "leave", "link": "L2", "epoch": epoch}
     assert await call(heard) == ("void",)
+
+
+@pytest.mark.usefixtures("link")
+async def test_a_consumer_whose_task_ended_ends_the_registration_and_a_new_one_hears_again(
+    pipeline: Pipeline, heard: Heard
+) -> None:
+    await pipeline.register(partition=0)
+    assert (await call(heard))[0] == "registered"
+    frames = [getattr(task.get_coro(), "cr_frame", None) for task in asyncio.all_tasks()]
+    known = [frame.f_locals for frame in frames if frame is not None and frame.f_code.co_name == "_read"]
+    (consumer,) = (of_reader["consumer"] for of_reader in known if "consumer" in of_reader)
+    consumer._fetcher._fetch_task.cancel()
+    assert await call(heard) == ("void",)
+    epoch = await pipeline.register(partition=1)
+    assert (await call(heard))[0] == "registered"
+    await pipeline.deliver(1, lot(epoch, 1, bound(0), begin=True))
+    assert (await call(heard))[0] == "live"

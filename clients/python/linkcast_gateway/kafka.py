@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
 from linkcast_gateway import wire
@@ -47,6 +48,16 @@ async def started(client: AIOKafkaProducer | AIOKafkaConsumer) -> AsyncIterator[
         yield
     finally:
         await client.stop()
+
+
+def refuse_ended(consumer: AIOKafkaConsumer) -> None:
+    """Raises KafkaError when a task that a consumer lives by has ended.
+
+    aiokafka tells nobody: the consumer finds nothing for ever. On uvloop a broker that dies can end them.
+    """
+    for task in (consumer._fetcher._fetch_task, consumer._client._sync_task):  # noqa: SLF001 - no call tells it
+        if task.done():
+            raise KafkaError("a task of the consumer has ended")
 
 
 async def listen(consumer: AIOKafkaConsumer, partition: TopicPartition) -> None:

@@ -37,6 +37,7 @@ from linkcast_gateway.kafka import (
     listen_for_answer,
     log_failure,
     producer_of,
+    refuse_ended,
     started,
 )
 from linkcast_gateway.state import Answered, Closed, Deliver, Event, Forgotten, Gone, LinkState, Live, Noticed, Resync
@@ -203,6 +204,7 @@ class Life:
     async def _read(self, state: LinkState, consumer: AIOKafkaConsumer) -> None:
         while not state.closed:
             await self._handler.room()
+            refuse_ended(consumer)
             for records in (await consumer.getmany(timeout_ms=READ_MS)).values():
                 for record in records:
                     if (known := wire.delivery(record.value)) is not None:
