@@ -25,10 +25,10 @@ class Outlet:
     Attributes:
         address: which.
         number: of the last lot.
-        entries: encoded entries of the lot being gathered.
+        entries: encoded entries of the lot being gathered, as the first version of the schema knows them.
     """
 
-    __slots__ = ("_begins", "_closed", "_resets", "address", "entries", "number")
+    __slots__ = ("_begins", "_closed", "_newer", "_resets", "address", "entries", "number")
 
     def __init__(self, address: LinkAddress, number: int) -> None:
         self.address = address
@@ -36,7 +36,13 @@ class Outlet:
         self.entries: list[bytes] = []
         self._begins = b""  # of its lots, up to the number: made once
         self._resets = False
+        self._newer = False
         self._closed: list[tuple[bool, list[bytes]]] = []
+
+    def add_newer(self, entry: bytes) -> None:
+        """Append an entry that only the second version of the schema knows: the lots of this batch are of that one."""
+        self.entries.append(entry)
+        self._newer = True
 
     def reset(self) -> None:
         """What is gathered from here on begins with a lot that makes the gateway forget this source's bindings."""
@@ -48,25 +54,28 @@ class Outlet:
         if not (self.entries or self._resets or self._closed):
             return []
         parts = [*self._closed, (self._resets, self.entries)]
-        self.entries, self._resets, self._closed = [], False, []
+        flags = b',"v":2' if self._newer else b""
+        self.entries, self._resets, self._newer, self._closed = [], False, False, []
         lots: list[bytes] = []
         for resets, entries in parts:
             body = b",".join(entries)
             if len(body) < limits.LOT_BYTES:  # as a rule; else it is cut
                 if entries or resets:
-                    lots.append(self._lot(source, body, reset=resets))
+                    lots.append(self._lot(source, body, flags + _RESET if resets else flags))
                 continue
             for i, run in enumerate(cut(entries)):
-                lots.append(self._lot(source, b",".join(run), reset=resets and i == 0))
+                lots.append(self._lot(source, b",".join(run), flags + _RESET if resets and i == 0 else flags))
         return lots
 
-    def _lot(self, source: int, body: bytes, *, reset: bool) -> bytes:
+    def _lot(self, source: int, body: bytes, flags: bytes) -> bytes:
         if not self._begins:
             link, epoch = self.address.link, self.address.epoch
             self._begins = f'{{"t":"lot","link":"{link}","epoch":{epoch},"source":{source},"number":'.encode()
         self.number += 1
-        flag = b',"reset":true' if reset else b""
-        return b'%b%d%b,"entries":[%b]}' % (self._begins, self.number, flag, body)
+        return b'%b%d%b,"entries":[%b]}' % (self._begins, self.number, flags, body)
+
+
+_RESET: Final = b',"reset":true'
 
 
 class Outbox:
@@ -140,6 +149,11 @@ MEMBERSHIPS_HEAD: Final = b'{"t":"memberships","entries":['
 BINDINGS_HEAD: Final = b'{"t":"bindings","entries":['
 ANSWERS_HEAD: Final = b'{"t":"answers","entries":['
 NOTICES_HEAD: Final = b'{"t":"persons","entries":['
+
+
+def channel_members_head(source: int) -> bytes:
+    """How a lot of `channel-members` begins."""
+    return f'{{"t":"channel_members","source":{source},"entries":['.encode()
 
 
 def history_head(source: int) -> bytes:

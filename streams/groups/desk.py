@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from streams.groups import audiences, changes, notices
+import msgspec
+
+from streams.groups import audiences, changes, flips, notices
 from streams.groups.overload import Overload
 from tables.batch import Outputs
 from tables.chores import Chores
 from tables.eventlog import EventLog
 from tables.expiries import Expiries
 from tables.groups import Group, Groups
-from tables.outbox import ANSWERS_HEAD, MEMBERSHIPS_HEAD, NOTICES_HEAD, Lots, Outbox, Outlet, history_head
+from tables.outbox import (
+    ANSWERS_HEAD,
+    MEMBERSHIPS_HEAD,
+    NOTICES_HEAD,
+    Lots,
+    Outbox,
+    Outlet,
+    channel_members_head,
+    history_head,
+)
 from tables.policy import Policies
 from tables.quiet import Quiet
 from tables.rows import Rows
@@ -57,6 +68,7 @@ class Desk:
         self.expiries = Expiries(rows)
         self.event_log = EventLog()
         self.history = Lots(catalog.HISTORY.name, history_head(partition))
+        self._channel_members = Lots(catalog.CHANNEL_MEMBERS.name, channel_members_head(partition))
         self.notices = Lots(catalog.NOTICES.name, NOTICES_HEAD)
         self._memberships = Lots(catalog.MEMBERSHIPS.name, MEMBERSHIPS_HEAD)
         self._answers = Lots(catalog.ANSWERS.name, ANSWERS_HEAD)
@@ -90,7 +102,13 @@ class Desk:
         notices.of_event(self, group, event)
         changes.of_event(self, group, event)
         if group.ruled:
-            changes.of_flips(self, group, group.take_flips())
+            found = group.take_flips()
+            changes.of_flips(self, group, found)
+            flips.of_event(self, group, event, found)
+
+    def tell_flips(self, flips: bytes) -> None:
+        """Tell the member list of a channel who entered and who left."""
+        self._channel_members.add(self.partition, flips)
 
     def tell_users(
         self, kind: type[Joined | Left], app: str, group: str, version: int, users: list[tuple[str, int]]
@@ -126,10 +144,11 @@ class Desk:
         known = group.ruled and group.audiences.known_on(outlet)
         for ordinals, slots in _columns(pairs):
             of_each = [group.audiences.of_ordinal(outlet, ordinal) for ordinal in ordinals] if known else []
-            bound = Bound(
-                group.app, group.group, group.map.version, ordinals, slots, heads, of_each if any(of_each) else []
-            )
-            outlet.entries.append(encode(bound))
+            bound = Bound(group.app, group.group, group.map.version, ordinals, slots, heads)
+            if any(of_each):
+                outlet.add_newer(encode(msgspec.structs.replace(bound, audiences=of_each)))
+            else:
+                outlet.entries.append(encode(bound))
 
     def flush(self) -> None:
         """Bring the rows up to date with memory."""
@@ -142,7 +161,7 @@ class Desk:
     def drain(self, out: Outputs) -> None:
         """Write all trays."""
         self.outbox.drain(out)
-        for tray in (self.history, self.notices, self._memberships, self._answers):
+        for tray in (self.history, self._channel_members, self.notices, self._memberships, self._answers):
             tray.drain(out)
         for key, event in self._events:
             out.send(catalog.RELATION_EVENTS.name, self.partition, key, event)

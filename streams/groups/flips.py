@@ -1,0 +1,128 @@
+"""Who entered and who left a channel's view, for the member lists that are kept of small channels.
+
+Of a channel that at most `channel_list_members` see, the list is kept by flips; above it there is none, and a page of
+members is computed. Whether there is one follows from how many see the channel, before and after: nothing is kept here.
+Groups whose only channel is implicit need none: their members are the list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from pyroaring import BitMap
+
+from tables.audiences import Audience, Flip
+from tables.groups import Group
+from topics import limits
+from topics.codec import encode
+from topics.events import ChannelDeleted, Flips, MembersAdded, MembersRemoved, RelationEvent
+
+if TYPE_CHECKING:
+    from streams.groups.desk import Desk
+
+_NOBODY = BitMap()
+
+
+def of_event(desk: Desk, group: Group, event: RelationEvent, found: Sequence[Flip]) -> None:
+    """An event was applied to a group.
+
+    Args:
+        desk: the partition.
+        group: the group, as it is now.
+        event: the event.
+        found: what flipped by it, but for those who joined or left the group.
+    """
+    if group.kind != "server" or not group.ruled:
+        return
+    version = event.version
+    match event:
+        case ChannelDeleted():
+            desk.tell_flips(encode(Flips(group.app, group.group, event.channel, version, ended=True)))
+        case MembersAdded():
+            _joined(desk, group, BitMap(event.ordinals), version)
+        case MembersRemoved():
+            _gone(desk, group, event)
+    for flip in found:
+        for channel in flip.channels:
+            if channel in group.structure.channels:
+                flipped(desk, group, channel, flip.entered, flip.left, version)
+
+
+def flipped(desk: Desk, group: Group, channel: str, entered: BitMap, left: BitMap, version: int) -> None:
+    """Some entered and some left a channel: its list is changed, given anew, ended, or there was and is none."""
+    limit = desk.policies.of(group.app).channel_list_members
+    audience = group.audiences.of(channel)
+    after = _size(group, audience)
+    before = after - len(entered) + len(left)
+    if after > limit:
+        if before <= limit:
+            desk.tell_flips(encode(Flips(group.app, group.group, channel, version, ended=True)))
+        return
+    if before > limit or before == 0:
+        _whole(desk, group, channel, audience, version)
+    elif entered or left:
+        names, ordinals = _columns(_named(group, entered))
+        left_names, left_ordinals = _columns(_named(group, left))
+        desk.tell_flips(
+            encode(Flips(group.app, group.group, channel, version, names, ordinals, left_names, left_ordinals))
+        )
+
+
+def _joined(desk: Desk, group: Group, added: BitMap, version: int) -> None:
+    """New members are on no list and hold no role: they see what is public, and nothing else."""
+    for channel, audience in _listed(group, desk.policies.of(group.app).channel_list_members + len(added)):
+        if audience is None or audience.public:
+            flipped(desk, group, channel, added, _NOBODY, version)
+
+
+def _gone(desk: Desk, group: Group, event: MembersRemoved) -> None:
+    """Members left the group. Who of them saw what is not known any more: they are taken off every list there is.
+
+    Where so few are left that there may have been no list before, it is given anew.
+    """
+    limit = desk.policies.of(group.app).channel_list_members
+    for channel, audience in _listed(group, limit):
+        if _size(group, audience) + len(event.ordinals) > limit:
+            _whole(desk, group, channel, audience, event.version)
+            continue
+        left = Flips(group.app, group.group, channel, event.version, left=event.users, left_ordinals=event.ordinals)
+        desk.tell_flips(encode(left))
+
+
+def _whole(desk: Desk, group: Group, channel: str, audience: Audience | None, version: int) -> None:
+    members = group.members.bits if audience is None else audience.among(group.members.bits)
+    names, ordinals = _columns(_named(group, members))
+    desk.tell_flips(encode(Flips(group.app, group.group, channel, version, names, ordinals, whole=True)))
+
+
+def _listed(group: Group, most: int) -> Iterator[tuple[str, Audience | None]]:
+    """The channels that at most so many see."""
+    small: dict[Audience | None, bool] = {}
+    for channel in group.structure.channels:
+        audience = group.audiences.of(channel)
+        if (keeps := small.get(audience)) is None:
+            keeps = small[audience] = _size(group, audience) <= most
+        if keeps:
+            yield channel, audience
+
+
+def _size(group: Group, audience: Audience | None) -> int:
+    """How many members see it. O(1)."""
+    if audience is None:
+        return len(group.members)
+    return len(group.members) - len(audience.exceptions) if audience.public else len(audience.exceptions)
+
+
+def _named(group: Group, ordinals: BitMap) -> Iterator[tuple[str, int]]:
+    for page, of_page in groupby(ordinals, key=lambda ordinal: ordinal // limits.PAGE_ORDINALS):
+        users = dict(group.members.on_page(page))
+        for ordinal in of_page:
+            if ordinal in users:
+                yield users[ordinal], ordinal
+
+
+def _columns(pairs: Iterable[tuple[str, int]]) -> tuple[list[str], list[int]]:
+    found = list(pairs)
+    return [user for user, _ in found], [ordinal for _, ordinal in found]
