@@ -1,6 +1,7 @@
-"""A back end without a session: makes a group, adds members, sends a message, and waits for each answer.
+"""A back end without a session: makes groups, adds members, sends a message, and waits for each answer.
 
-Written from the contract alone. `python -m examples.back_end --kafka 127.0.0.1:19092`, while the pipeline runs.
+Written from the contract alone. `python -m examples.back_end --kafka 127.0.0.1:19092`, while the pipeline runs; with
+`server` a server with members, an invite, a ban and a million users to come in parts.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Self
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.partitioner import murmur2
 
+LOT_USERS = 10_000  # in one record, at most
 _AGAIN_S = 5.0
 
 
@@ -84,19 +86,50 @@ class BackEnd:
         return (number & 0x7FFFFFFF) % self._partitions
 
 
-async def main(kafka: str) -> None:
+async def team(back_end: BackEnd) -> None:
     """Make a group, add one more, send, and be refused."""
+    for answer in (
+        await back_end.command("create_group", "orders", members=["shop", "ann"]),
+        await back_end.command("add_members", "orders", users=["bob"]),
+        await back_end.send("orders", "shop", {"text": "Order 4711 is on its way."}),
+        await back_end.send("orders", "eve", {"text": "Me too!"}),
+    ):
+        print(json.dumps(answer))  # noqa: T201 - what it is for
+
+
+async def server(back_end: BackEnd) -> None:
+    """Make a server, let users in and keep one out, and add many in parts; some by a user, some as the system."""
+    group = f"fans-{uuid.uuid4().hex[:8]}"
+    users = [f"fan-{number}" for number in range(25_000)]
+    lots = [users[start : start + LOT_USERS] for start in range(0, len(users), LOT_USERS)]
+    for answer in (
+        await back_end.command("create_group", group, kind="server", members=["ann", "bob"], owner="ann"),
+        await back_end.command("invite", group, by="bob", invite="i-1", user="eve", text="Come and see!"),
+        await back_end.command("answer_invite", group, by="eve", invite="i-1", accept=True),
+        await back_end.command("create_code", group, by="ann", code=uuid.uuid4().hex, uses=100),
+        await back_end.command("remove_members", group, by="bob", users=["eve"]),  # refused: bob may not
+        await back_end.command("ban_members", group, by="ann", users=["eve"]),
+        await back_end.command("join", group, by="eve", user="eve"),  # refused: banned
+        *await asyncio.gather(
+            *(
+                back_end.command("add_members", group, users=lot, change_set="fans", part=part, parts=len(lots))
+                for part, lot in enumerate(lots, 1)
+            )
+        ),
+        await back_end.command("delete_group", group),
+    ):
+        print(json.dumps(answer))  # noqa: T201 - what it is for
+
+
+async def main(kafka: str, example: str) -> None:
+    """Run one of the examples."""
     async with BackEnd(kafka, "demo") as back_end:
-        for answer in (
-            await back_end.command("create_group", "orders", members=["shop", "ann"]),
-            await back_end.command("add_members", "orders", users=["bob"]),
-            await back_end.send("orders", "shop", {"text": "Order 4711 is on its way."}),
-            await back_end.send("orders", "eve", {"text": "Me too!"}),
-        ):
-            print(json.dumps(answer))  # noqa: T201 - what it is for
+        await {"team": team, "server": server}[example](back_end)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("example", nargs="?", choices=["team", "server"], default="team")
     parser.add_argument("--kafka", default="127.0.0.1:19092", help="brokers, by commas (127.0.0.1:19092)")
-    asyncio.run(main(parser.parse_args().kafka))
+    given = parser.parse_args()
+    asyncio.run(main(given.kafka, given.example))

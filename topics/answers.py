@@ -54,7 +54,7 @@ CODES: Final[dict[Code, str]] = {
     "direct_needs_two": "A direct group has exactly two users, given when it is created.",
     "direct_is_fixed": "The users of a direct group do not change.",
     "no_free_partition": "Every partition of `deliveries` has a living link. Stop one, or run a larger cluster.",
-    "bad_command": "The command names neither or both of two things of which it needs one.",
+    "bad_command": "The command contradicts itself, an earlier part of its change set, or the clock: see its fields.",
     "wrong_kind": "Groups of this kind have no such thing: channels, categories and lists are a server's.",
     "version_changed": "The group's version is not the expected one. Read what changed, then decide again.",
     "not_permitted": "The user who asks may not do that.",

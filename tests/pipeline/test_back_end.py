@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from examples.back_end import BackEnd
+from examples.back_end import BackEnd, server
 from streams.app import Worker
 from streams.settings import Settings
 from tests.services import own_settings
@@ -55,3 +56,18 @@ async def test_what_was_asked_before_anybody_could_answer_is_answered_later_and_
         async with Worker("groups", settings, "groups").running():
             assert (await early)["t"] == "applied"
             assert (await back_end.send("early", "ann", "hello"))["seq"] == 1
+
+
+async def test_a_server_is_made_and_changed_without_a_session(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with asyncio.timeout(60), asking(settings) as back_end:
+        await server(back_end)
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith('{"t"')]
+    assert [answer.get("code", answer.get("changed")) for answer in answers] == [
+        *(2, 1, 1, 1, "not_permitted", 1, "banned"),
+        *(10_000, 10_000, 5_000),
+        25_002,
+    ]
+    versions = [answer["version"] for answer in answers if answer["t"] == "applied"]
+    assert versions == sorted(versions)
