@@ -25,10 +25,10 @@ class Outlet:
     Attributes:
         address: which.
         number: of the last lot.
-        entries: encoded entries of the lot being gathered, as the first version of the schema knows them.
+        entries: encoded entries of the lot being gathered.
     """
 
-    __slots__ = ("_begins", "_closed", "_newer", "_resets", "address", "entries", "number")
+    __slots__ = ("_begins", "_closed", "_resets", "address", "entries", "number")
 
     def __init__(self, address: LinkAddress, number: int) -> None:
         self.address = address
@@ -36,13 +36,7 @@ class Outlet:
         self.entries: list[bytes] = []
         self._begins = b""  # of its lots, up to the number: made once
         self._resets = False
-        self._newer = False
         self._closed: list[tuple[bool, list[bytes]]] = []
-
-    def add_newer(self, entry: bytes) -> None:
-        """Append an entry that only the second version of the schema knows: the lots of this batch are of that one."""
-        self.entries.append(entry)
-        self._newer = True
 
     def reset(self) -> None:
         """What is gathered from here on begins with a lot that makes the gateway forget this source's bindings."""
@@ -54,28 +48,25 @@ class Outlet:
         if not (self.entries or self._resets or self._closed):
             return []
         parts = [*self._closed, (self._resets, self.entries)]
-        flags = b',"v":2' if self._newer else b""
-        self.entries, self._resets, self._newer, self._closed = [], False, False, []
+        self.entries, self._resets, self._closed = [], False, []
         lots: list[bytes] = []
         for resets, entries in parts:
             body = b",".join(entries)
             if len(body) < limits.LOT_BYTES:  # as a rule; else it is cut
                 if entries or resets:
-                    lots.append(self._lot(source, body, flags + _RESET if resets else flags))
+                    lots.append(self._lot(source, body, reset=resets))
                 continue
             for i, run in enumerate(cut(entries)):
-                lots.append(self._lot(source, b",".join(run), flags + _RESET if resets and i == 0 else flags))
+                lots.append(self._lot(source, b",".join(run), reset=resets and i == 0))
         return lots
 
-    def _lot(self, source: int, body: bytes, flags: bytes) -> bytes:
+    def _lot(self, source: int, body: bytes, *, reset: bool) -> bytes:
         if not self._begins:
             link, epoch = self.address.link, self.address.epoch
             self._begins = f'{{"t":"lot","link":"{link}","epoch":{epoch},"source":{source},"number":'.encode()
         self.number += 1
-        return b'%b%d%b,"entries":[%b]}' % (self._begins, self.number, flags, body)
-
-
-_RESET: Final = b',"reset":true'
+        flag = b',"reset":true' if reset else b""
+        return b'%b%d%b,"entries":[%b]}' % (self._begins, self.number, flag, body)
 
 
 class Outbox:

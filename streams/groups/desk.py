@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-import msgspec
-
 from streams.groups import audiences, changes, flips, notices
 from streams.groups.overload import Overload
 from tables.batch import Outputs
@@ -144,11 +142,10 @@ class Desk:
         known = group.ruled and group.audiences.known_on(outlet)
         for ordinals, slots in _columns(pairs):
             of_each = [group.audiences.of_ordinal(outlet, ordinal) for ordinal in ordinals] if known else []
-            bound = Bound(group.app, group.group, group.map.version, ordinals, slots, heads)
-            if any(of_each):
-                outlet.add_newer(encode(msgspec.structs.replace(bound, audiences=of_each)))
-            else:
-                outlet.entries.append(encode(bound))
+            bound = Bound(
+                group.app, group.group, group.map.version, ordinals, slots, heads, of_each if any(of_each) else []
+            )
+            outlet.entries.append(encode(bound))
 
     def flush(self) -> None:
         """Bring the rows up to date with memory."""
