@@ -51,15 +51,23 @@ class StateVersion:
     Attributes:
         newest: it; raised when workers of the release before would misread the rows.
         steps: version -> the step from the one before to it, for each version after FIRST.
+        latest: the latest that is known here; where it is above `newest`, rows are of it from the first on that workers
+            of the release before would misread, and need no step: until then one may go back to that release.
     """
 
     newest: int = FIRST
     steps: Mapping[int, Step] = field(default_factory=dict)
+    latest: int = FIRST
 
     def stamp(self, rows: Rows) -> None:
         """Say the version of rows that are up to it, with the next change, if nothing says it yet."""
         if rows.get(keys.STAMP) is None:
             rows.put(keys.STAMP, _encode(Stamp(self.newest)))
+
+    def mark(self, rows: Rows) -> None:
+        """Say, with the next change, that the rows are of the latest version."""
+        if _stamp_of(rows, self.newest).version < self.latest:
+            rows.put(keys.STAMP, _encode(Stamp(self.latest)))
 
     def bring_up(self, rows: Rows) -> str | None:
         """Do the next piece of work on older rows: to be called until it says None, with a commit after each.
@@ -71,12 +79,11 @@ class StateVersion:
             NewerStateError: they are of a later one.
         """
         stamp = _stamp_of(rows, self.newest)
-        if stamp.version > self.newest:
-            raise NewerStateError(
-                f"state of version {stamp.version}, this worker knows {self.newest}: upgrade this worker"
-            )
+        known = max(self.newest, self.latest)
+        if stamp.version > known:
+            raise NewerStateError(f"state of version {stamp.version}, this worker knows {known}: upgrade this worker")
         if stamp.after is None:
-            if stamp.version == self.newest:
+            if stamp.version >= self.newest:
                 return None
             stamp = Stamp(stamp.version + 1, b"")
         after = self.steps[stamp.version](rows, stamp.after or b"")
@@ -90,6 +97,7 @@ def _stamp_of(rows: Rows, newest: int) -> Stamp:
     return Stamp(newest if next(rows.scan(b""), None) is None else FIRST)
 
 
-GROUPS: Final = StateVersion()
+#: 2: servers and rooms, roles, mutes, bans, requests, owners.
+GROUPS: Final = StateVersion(latest=2)
 USERS: Final = StateVersion()
 LINKS: Final = StateVersion()

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from streams.groups import audiences, changes, flips, notices
 from streams.groups.overload import Overload
+from tables import versions
 from tables.batch import Outputs
 from tables.chores import Chores
 from tables.eventlog import EventLog
@@ -72,6 +73,7 @@ class Desk:
         self._answers = Lots(catalog.ANSWERS.name, ANSWERS_HEAD)
         self._events: list[tuple[bytes, bytes]] = []
         self.overload = Overload()
+        self._marked = False
         self.counts: Counter[str] = Counter()
 
     def answer(self, reply: ReplyTo | None, answer: Accepted | Refused | Applied) -> None:
@@ -120,6 +122,12 @@ class Desk:
             ordinals.append(ordinal)
         for partition, (names, ordinals) in by_partition.items():
             self._memberships.add(partition, encode(kind(app, group, version, names, ordinals)))
+
+    def mark_rows(self) -> None:
+        """The rows hold what workers of the release before would misread from here on."""
+        if not self._marked:
+            versions.GROUPS.mark(self.rows)
+            self._marked = True
 
     def settle(self, group: Group) -> None:
         """Tell the links which of their sessions began or ceased to listen; whatever follows finds them told."""

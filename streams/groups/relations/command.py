@@ -10,7 +10,7 @@ from streams.groups.relations import life, members, requests, roles, structure
 from streams.groups.relations.base import Handler
 from tables.groups import Group
 from topics.answers import Applied, Refused
-from topics.relations import CreateGroup, Large, RelationRecord
+from topics.relations import AddMembers, CreateGroup, DeleteGroup, Large, RelationRecord, RemoveMembers
 
 _HANDLERS: Final[dict[type, Handler]] = (
     life.HANDLERS | members.HANDLERS | requests.HANDLERS | roles.HANDLERS | structure.HANDLERS
@@ -36,7 +36,16 @@ def command(desk: Desk, command: RelationRecord) -> None:
         desk.answer(command.reply, refused)
         desk.counts[f"refused:{refusal.code}"] += 1
         return
+    if changed and not _known_before(command):
+        desk.mark_rows()
     desk.answer(command.reply, Applied(command.app, command.group, group.version, changed, command.request, slot))
+
+
+def _known_before(command: RelationRecord) -> bool:
+    """Whether the rows that a command leads to say the same to workers that know the first version of rows only."""
+    if isinstance(command, CreateGroup):
+        return command.kind in {"team", "direct"} and command.owner is None
+    return isinstance(command, DeleteGroup | AddMembers | RemoveMembers)
 
 
 def _apply(desk: Desk, group: Group, command: RelationRecord) -> int:

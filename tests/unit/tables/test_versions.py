@@ -95,6 +95,23 @@ def test_rows_without_a_stamp_are_of_the_first_version() -> None:
     assert StateVersion().bring_up(Rows(store)) is None
 
 
+def test_rows_become_of_the_latest_version_with_the_first_that_the_release_before_would_misread() -> None:
+    store = Memory()
+    store.rows = {b"xa": b"1"}
+    rows, later = Rows(store), StateVersion(latest=2)
+    assert later.bring_up(rows) is None
+    later.stamp(rows)
+    commit(rows, store)
+    StateVersion().bring_up(Rows(store))  # one may go back
+    for _ in range(2):
+        later.mark(rows)
+        commit(rows, store)
+        assert came_to(store, 2)
+        assert later.bring_up(Rows(store)) is None
+    with pytest.raises(NewerStateError, match="state of version 2, this worker knows 1"):
+        StateVersion().bring_up(Rows(store))
+
+
 @pytest.mark.parametrize("kind", [versions.GROUPS, versions.USERS, versions.LINKS])
 def test_every_version_there_was_can_be_brought_up(kind: StateVersion) -> None:
     assert set(kind.steps) == set(range(versions.FIRST + 1, kind.newest + 1))

@@ -153,7 +153,7 @@ def test_nothing_of_a_deleted_group_is_left_but_its_row(partition: Partition) ->
     _clean_up(partition)
     left = {key[:1] for key in partition.store.rows}
     assert left < before
-    assert left <= {b"g", b"n"}  # the group, the links' numbers
+    assert left <= {b"g", b"n", b"!"}  # the group, the links' numbers, the version of the rows
 
 
 # Every command.

@@ -476,7 +476,7 @@ def test_a_re_created_server_has_nothing_of_the_one_before_and_its_rows_go_in_st
     partition.apply(delete())
     while partition.core.due_ms() == 0:
         partition.tick()
-    assert {key[:1] for key in partition.store.rows} <= {b"g", b"c", b"n", b"q", b"r"}
+    assert {key[:1] for key in partition.store.rows} <= {b"g", b"c", b"n", b"q", b"r", b"!"}
 
 
 def test_a_server_that_never_had_a_member_leaves_nothing_to_its_next_life() -> None:
@@ -486,4 +486,4 @@ def test_a_server_that_never_had_a_member_leaves_nothing_to_its_next_life() -> N
     assert do(partition, UpdateChannel, channel="c", name="n").answer == "unknown_channel"
     while partition.core.due_ms() == 0:
         partition.tick()
-    assert {key[:1] for key in partition.store.rows} == {b"g"}
+    assert {key[:1] for key in partition.store.rows} == {b"g", b"!"}
