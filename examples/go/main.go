@@ -62,10 +62,16 @@ type Entry struct {
 	Audience                     uint32 // of all but messages
 	Members, Entered, Left       string // bitmaps
 	Ended                        bool
-	A, G                         string          // of a message: app, group
-	S, P                         int64           // seq, prev
-	Au                           uint32          // audience
-	B                            json.RawMessage // body
+	Version                      int64
+	What                         []string // of a changed
+	Notice                       struct {
+		Number      int64
+		Group, Kind string
+	}
+	A, G string          // of a message: app, group
+	S, P int64           // seq, prev
+	Au   uint32          // audience
+	B    json.RawMessage // body
 }
 
 // Record is a record of `deliveries` or `answers`.
@@ -322,6 +328,9 @@ func (g *Gateway) feed(reg *registration, record *Record) bool {
 	if record.T == "void" {
 		return record.Epoch >= reg.epoch
 	}
+	if record.T == "notices" && record.Epoch == reg.epoch {
+		g.notices(record)
+	}
 	if record.T != "lot" || record.Epoch != reg.epoch {
 		return false
 	}
@@ -375,7 +384,24 @@ func (g *Gateway) apply(from *source, entry *Entry) bool {
 		}
 	case "audience", "audience_delta":
 		group := from.groups[entry.Group]
-		return group != nil && group.change(entry) || entry.Ended
+		if group == nil {
+			return entry.Ended
+		}
+		flipped, known := group.change(entry)
+		g.changed(group.slotsOf(flipped), entry, "visibility")
+		return known || entry.Ended
+	case "changed":
+		group := from.groups[entry.Group]
+		if group == nil {
+			return true // a hint: it may come after the last session
+		}
+		if members, err := bitmap(entry.Members); err == nil && entry.Members != "" {
+			g.changed(group.slotsOf(members), entry, entry.What...)
+			return true
+		}
+		slots, known := group.hear(entry.Audience)
+		g.changed(slots, entry, entry.What...)
+		return known
 	case "m", "signal", "head":
 		group := entry.Group + entry.G
 		if from.groups[group] == nil {
@@ -437,26 +463,28 @@ func (l *listeners) unbind(slots []int64) bool {
 	return len(l.slots) == 0
 }
 
-// change tells an audience, changes one or ends it; false if it is not known.
-func (l *listeners) change(entry *Entry) bool {
+// change tells an audience, changes one or ends it. It gives who sees more or less than before; false if it is not known.
+func (l *listeners) change(entry *Entry) (*roaring.Bitmap, bool) {
 	if entry.T == "audience" {
 		members, err := bitmap(entry.Members)
 		l.audiences[entry.Audience] = members
-		return err == nil
+		return roaring.New(), err == nil
 	}
 	audience := l.audiences[entry.Audience]
 	if audience == nil {
-		return false
+		return roaring.New(), false
 	}
 	if entry.Ended {
 		delete(l.audiences, entry.Audience)
-		return true
+		return audience, true
 	}
 	entered, errEntered := bitmap(entry.Entered)
 	left, errLeft := bitmap(entry.Left)
+	before := audience.Clone()
 	audience.AndNot(left)
 	audience.Or(entered)
-	return errEntered == nil && errLeft == nil
+	before.Xor(audience)
+	return before, errEntered == nil && errLeft == nil
 }
 
 // hear gives the sessions of an audience; false if it is not known. A gateway of many sessions keeps what it gives.
@@ -467,13 +495,42 @@ func (l *listeners) hear(audience uint32) ([]int64, bool) {
 	if l.audiences[audience] == nil {
 		return nil, false
 	}
+	return l.slotsOf(l.audiences[audience]), true
+}
+
+func (l *listeners) slotsOf(ordinals *roaring.Bitmap) []int64 {
 	var slots []int64
-	for _, ordinal := range l.audiences[audience].ToArray() {
+	for _, ordinal := range ordinals.ToArray() {
 		for slot := range l.ordinals[ordinal] {
 			slots = append(slots, slot)
 		}
 	}
-	return slots, true
+	return slots
+}
+
+// changed tells clients that the group changed: those that show it pull.
+func (g *Gateway) changed(slots []int64, entry *Entry, what ...string) {
+	for _, slot := range slots {
+		if client := g.clients[slot]; client != nil {
+			say(object{"event": "changed", "as": client.As, "group": entry.Group, "version": entry.Version, "what": what})
+		}
+	}
+}
+
+// notices hands notices to the sessions of their persons.
+func (g *Gateway) notices(record *Record) {
+	for _, raw := range record.Entries {
+		var entry Entry
+		if json.Unmarshal(raw, &entry) != nil {
+			continue
+		}
+		for _, slot := range entry.Slots {
+			if client := g.clients[slot]; client != nil {
+				notice := entry.Notice
+				say(object{"event": "noticed", "as": client.As, "group": notice.Group, "number": notice.Number, "kind": notice.Kind})
+			}
+		}
+	}
 }
 
 // bitmap reads a roaring bitmap in the portable format, in base64.
