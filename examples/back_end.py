@@ -50,7 +50,7 @@ class BackEnd:
         await self._consumer.stop()
         await self._producer.stop()
 
-    async def command(self, kind: str, group: str, **fields: Any) -> dict[str, Any]:
+    async def command(self, kind: str, group: str, /, **fields: Any) -> dict[str, Any]:
         """Changes a group; the answer is `applied`, or `refused` with a code."""
         request = uuid.uuid4().hex
         return await self._ask("relations", group, request, {"t": kind, "request": request, **fields})
