@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -51,7 +52,7 @@ _PAUSE = limits.NOTICE_WINDOW_MS
 _USERS = ["owner", "ann", "bob", "cid"]
 
 #: What a link is told: what changed, the channels, and who it is for; None: everybody there.
-Told = tuple[list[str], list[str], set[int] | None]
+Told = tuple[Sequence[str], list[str], set[int] | None]
 
 
 def _world(kind: GroupKind = "server", **policy: int) -> Partition:

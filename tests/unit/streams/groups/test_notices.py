@@ -191,7 +191,7 @@ def test_added_tells_the_members_and_who_added_them(partition: Partition) -> Non
 def test_kicked_removed_and_left_tells_the_member_and_who_did_it(
     partition: Partition, by: str | None, why: str
 ) -> None:
-    told = {"ann": [("removed", None, None, why)]}
+    told: dict[str, list[Said]] = {"ann": [("removed", None, None, why)]}
     if by == "mod":
         told["mod"] = [("removed", "ann", None, why)]
     assert _told(partition, ask(RemoveMembers, users=["ann"], by=by)) == told
