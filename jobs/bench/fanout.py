@@ -96,6 +96,11 @@ class Core:
         self._rows.settled()
         return outputs, took
 
+    def rest(self, ms: int) -> Outputs:
+        """A batch without records after some time: what is told later than the change that it is about."""
+        self._offset += ms
+        return self.apply([])[0]
+
     def message(self) -> Record:
         """A message to everybody."""
         ((_, _, value),) = self._sends.take(1, self._offset)
