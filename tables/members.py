@@ -24,6 +24,7 @@ from topics import limits
 
 _SEPARATOR: Final = b"\n"
 _FOLD_AT_LEAST: Final = 256
+_MANY: Final = 64  # from so many on, names are found together
 # What things take in memory, measured: a page beside its names, a member in the arrays, one not sorted into them yet.
 _BYTES_PER_PAGE: Final = 140
 _BYTES_PER_SORTED: Final = 12
@@ -92,6 +93,23 @@ class Members:
         """The user's ordinal, or None for who is no member. O(log n)."""
         return self._find(user.encode())
 
+    def named(self, users: Iterable[str]) -> list[tuple[str, int]]:
+        """Those of these users who are members, once each, with their ordinals; many at once faster than each alone."""
+        asked = list(dict.fromkeys(users))
+        if len(asked) < _MANY or not self._hashes:
+            found = [(user, self.ordinal_of(user)) for user in asked]
+            return [(user, ordinal) for user, ordinal in found if ordinal is not None]
+        names = [user.encode() for user in asked]
+        wanted = _hashes_of(names)
+        hashes, ordinals = np.frombuffer(self._hashes, np.int64), np.frombuffer(self._ordinals, np.uint32)
+        at = np.minimum(np.searchsorted(hashes, wanted), len(hashes) - 1)
+        sorted_in = np.where(hashes[at] == wanted, ordinals[at].astype(np.int64), -1).tolist()
+        return [
+            (user, ordinal)
+            for user, name, one in zip(asked, names, sorted_in, strict=True)
+            if (ordinal := self._checked(name, one)) is not None
+        ]
+
     def users_from(self, ordinal: int, count: int) -> list[tuple[int, str]]:
         """Up to `count` (ordinal, user) from `ordinal` on."""
         found: list[tuple[int, str]] = []
@@ -118,10 +136,12 @@ class Members:
     def add(self, users: Iterable[str]) -> list[tuple[str, int]]:
         """Make members of users who are none yet; returns these with their ordinals."""
         added: list[tuple[str, int]] = []
-        for user in users:
-            name = user.encode()
-            if self._find(name) is not None:
+        asked = dict.fromkeys(users)
+        known = dict(self.named(asked))
+        for user in asked:
+            if user in known:
                 continue
+            name = user.encode()
             ordinal, self.next = self.next, self.next + 1
             page = ordinal // limits.PAGE_ORDINALS
             self._pages[page] = self._pages.get(page, _SEPARATOR) + name + _SEPARATOR
@@ -137,10 +157,8 @@ class Members:
     def remove(self, users: Iterable[str]) -> list[tuple[str, int]]:
         """Drop users who are members; returns these with the ordinals they had."""
         removed: dict[int, str] = {}
-        for user in dict.fromkeys(users):  # once each: the pages are blanked at the end
+        for user, ordinal in self.named(users):  # once each: the pages are blanked at the end
             name = user.encode()
-            if (ordinal := self._find(name)) is None:
-                continue
             if self._recent.pop(name, None) is None and self._twins.pop(name, None) is None:
                 self._gone.add(name)
             removed[ordinal] = user
@@ -192,17 +210,19 @@ class Members:
         return [(ordinal, name.decode()) for ordinal, name in sorted(found.items()) if name and first <= ordinal < end]
 
     def _find(self, name: bytes) -> int | None:
-        if (ordinal := self._recent.get(name, self._twins.get(name))) is not None:
-            return ordinal
-        if name in self._gone:
-            return None
         wanted = _hash(name)
         at = bisect_left(self._hashes, wanted)
-        if at == len(self._hashes) or self._hashes[at] != wanted:
+        there = at < len(self._hashes) and self._hashes[at] == wanted
+        return self._checked(name, self._ordinals[at] if there else -1)
+
+    def _checked(self, name: bytes, sorted_in: int) -> int | None:
+        """A member's ordinal, given the one that is sorted in under the name's hash; -1: none is."""
+        if (ordinal := self._recent.get(name, self._twins.get(name))) is not None:
+            return ordinal
+        if sorted_in < 0 or name in self._gone:
             return None
-        ordinal = self._ordinals[at]
-        page = self._pages[ordinal // limits.PAGE_ORDINALS]
-        return ordinal if _SEPARATOR + name + _SEPARATOR in page else None
+        page = self._pages[sorted_in // limits.PAGE_ORDINALS]
+        return sorted_in if _SEPARATOR + name + _SEPARATOR in page else None
 
     def _names(self, page: int) -> Iterator[tuple[int, bytes]]:
         """(ordinal, name) of those on a page who are members."""

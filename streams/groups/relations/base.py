@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from pyroaring import BitMap
@@ -105,12 +105,6 @@ def to_change(group: Group) -> Structure:
     """The group's structure, to be changed. The audiences that follow from how it is are there first."""
     _ = group.audiences
     return group.structure
-
-
-def named_members(group: Group, users: Iterable[str]) -> list[tuple[str, int]]:
-    """Those of these users who are members, once each, with their ordinals."""
-    found = ((user, group.members.ordinal_of(user)) for user in dict.fromkeys(users))
-    return [(user, ordinal) for user, ordinal in found if ordinal is not None]
 
 
 def ordinals_of(pairs: Pairs) -> BitMap:

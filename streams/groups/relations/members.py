@@ -47,8 +47,7 @@ def check_room(desk: Desk, group: Group, users: Sequence[str]) -> None:
     limit = desk.policies.of(group.app).group_members
     if len(group.members) + len(users) <= limit:
         return  # whoever of them is a member already
-    new = [user for user in dict.fromkeys(users) if group.members.ordinal_of(user) is None]
-    if len(group.members) + len(new) > limit:
+    if len(group.members) + len(set(users)) - len(group.members.named(users)) > limit:
         raise RefusalError("limit_reached", limit)
 
 
@@ -102,7 +101,7 @@ def _spare_owner(group: Group, users: Iterable[str]) -> None:
     Raises:
         RefusalError: owner_stays.
     """
-    if group.owner is not None and any(group.members.ordinal_of(user) == group.owner for user in users):
+    if group.owner is not None and group.owner in _members_of(group, users):
         raise RefusalError("owner_stays")
 
 
@@ -118,8 +117,7 @@ def _require_above(group: Group, asker: int | None, ordinals: Iterable[int]) -> 
 
 def _members_of(group: Group, users: Iterable[str]) -> dict[int, str]:
     """Those of these users who are members: ordinal -> user."""
-    found = ((group.members.ordinal_of(user), user) for user in users)
-    return {ordinal: user for ordinal, user in found if ordinal is not None}
+    return {ordinal: user for user, ordinal in group.members.named(users)}
 
 
 def _add(desk: Desk, group: Group, command: AddMembers) -> int:

@@ -11,7 +11,6 @@ from streams.groups.refusal import RefusalError
 from streams.groups.relations.base import (
     Handler,
     columns,
-    named_members,
     only,
     ordinals_of,
     publish,
@@ -79,7 +78,7 @@ def _delete(desk: Desk, group: Group, command: DeleteRole) -> int:
 def _add_members(desk: Desk, group: Group, command: AddRoleMembers) -> int:
     asker = _asker(group, command.by)
     role = _role(group, command.role, given=True)
-    members = named_members(group, command.users)
+    members = group.members.named(command.users)
     require_above_role(group, asker, role.role)
     require_above(group, asker, ordinals_of(members))
     require_held(group, asker, mask_of(role.allow))
@@ -94,7 +93,7 @@ def _add_members(desk: Desk, group: Group, command: AddRoleMembers) -> int:
 def _remove_members(desk: Desk, group: Group, command: RemoveRoleMembers) -> int:
     asker = _asker(group, command.by)
     role = _role(group, command.role, given=True)
-    members = named_members(group, command.users)
+    members = group.members.named(command.users)
     require_above_role(group, asker, role.role)
     require_above(group, asker, ordinals_of(members))
     require_held(group, asker, mask_of(role.deny))

@@ -12,7 +12,6 @@ from streams.groups.refusal import RefusalError
 from streams.groups.relations.base import (
     Handler,
     columns,
-    named_members,
     only,
     ordinals_of,
     publish,
@@ -141,7 +140,7 @@ def _edit_list(desk: Desk, group: Group, command: EditList) -> int:
     )
     if len(roles) > limits.LIST_ROLES:
         raise RefusalError("limit_reached", limits.LIST_ROLES)
-    to_add, to_remove = named_members(group, command.add_users), named_members(group, command.remove_users)
+    to_add, to_remove = group.members.named(command.add_users), group.members.named(command.remove_users)
     change = to_change(group).edit_list(
         place,
         which,

@@ -60,6 +60,7 @@ def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PAGE_ORDINALS", 4)
     monkeypatch.setattr(limits, "PAGE_DELTAS", 2)
     monkeypatch.setattr(members, "_FOLD_AT_LEAST", 3)
+    monkeypatch.setattr(members, "_MANY", 2)
 
 
 @pytest.fixture(params=[None, 1, 8], ids=["whole hashes", "hashes of one value", "hashes of eight values"])
@@ -103,6 +104,9 @@ def test_members_are_a_dict_of_dense_ordinals_never_used_twice_also_where_hashes
             assert list(kept.members) == by_ordinal
             for user in [*_NAMES, "stranger"]:
                 assert kept.members.ordinal_of(user) == oracle.ordinals.get(user)
+            asked = ["stranger", *reversed(_NAMES), *_NAMES[:3]]
+            known = [(user, oracle.ordinals[user]) for user in dict.fromkeys(asked) if user in oracle.ordinals]
+            assert kept.members.named(asked) == kept.members.named(iter(asked)) == known
             for start in (first, first + 5):
                 assert kept.members.users_from(start, 3) == [pair for pair in by_ordinal if pair[0] >= start][:3]
         before = list(kept.members)
