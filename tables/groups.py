@@ -69,6 +69,8 @@ class _Part(Protocol):
 _PARTS: Final = ("change_sets", "origins", "profiles", "mutes", "bans", "requests", "codes", "structure", "audiences")
 #: Those that gather changes in memory.
 _GATHERING: Final = ("origins", "structure", "audiences")
+#: Those that keep rows in memory.
+_HELD: Final = ("structure", "audiences", "change_sets", "mutes", "codes")
 
 #: What a group takes in memory beside its members, bindings and messages, measured.
 _BYTES_PER_GROUP = 4_500
@@ -263,12 +265,8 @@ class Group:
     def memory_bytes(self) -> int:
         """About what it takes in memory. O(links)."""
         numbers = sum([channel.memory_bytes for channel in self._numbers.values()])
-        held = _BYTES_PER_GROUP + self.members.memory_bytes + self.map.memory_bytes + numbers
-        if self.ruled and "structure" in self.__dict__:
-            held += self.structure.memory_bytes
-        if self.ruled and "audiences" in self.__dict__:
-            held += self.audiences.memory_bytes
-        return held
+        parts = sum([self.__dict__[part].memory_bytes for part in _HELD if part in self.__dict__])
+        return _BYTES_PER_GROUP + self.members.memory_bytes + self.map.memory_bytes + numbers + parts
 
     def flush(self) -> None:
         """Write what changed to the rows."""

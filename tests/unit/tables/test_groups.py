@@ -15,6 +15,7 @@ from tables.rows import Rows
 from tables.voids import Voids
 from tests.cores import Memory, commit, send
 from topics.codec import Malformed
+from topics.entities import Code
 from topics.keys import key_of, partition_of
 from topics.messages import MAIN
 
@@ -259,3 +260,17 @@ def test_a_group_counts_for_what_it_holds() -> None:
     loaded = kept.groups.touch("app", "g")
     assert loaded.map.memory_bytes == group.map.memory_bytes
     assert loaded.members.memory_bytes <= group.members.memory_bytes  # in the arrays now
+
+
+def test_the_parts_of_a_group_that_are_in_memory_count() -> None:
+    kept = _Kept()
+    group = kept.groups.touch("app", "g")
+    group.create("team", ["a", "b"])
+    sizes = [group.memory_bytes]
+    group.mutes.mute([0, 1], 9, now_ms=1)
+    sizes.append(group.memory_bytes)
+    group.codes.put(Code("k", 1, 9))
+    sizes.append(group.memory_bytes)
+    group.change_sets.done("s", 1, 2, changed=1, before=1, version=2, at=3)
+    sizes.append(group.memory_bytes)
+    assert sizes == sorted(set(sizes))
