@@ -186,10 +186,33 @@ class _Gateway:
         record = f'{{"t":"add_members","app":"{APP}","group":"friends","users":["cid"],"request":"r2",{self._reply}}}'
         self._keyed(catalog.RELATIONS, "friends", record)
 
-    def up(self) -> None:
-        """Ann connects."""
-        user = f'"app":"{APP}","user":"ann","device":"phone"'
-        self._keyed(catalog.SESSIONS, "ann", f'{{"t":"up",{user},{self._address},"slot":{self._slot}}}')
+    def up(self, user: str = "ann", slot: int = 0) -> None:
+        """Somebody connects."""
+        who = f'"app":"{APP}","user":"{user}","device":"phone"'
+        self._keyed(catalog.SESSIONS, user, f'{{"t":"up",{who},{self._address},"slot":{slot}}}')
+
+    def create_server(self) -> None:
+        """A caller makes a server, whose owner is Ann, and in it a role and a private channel for those who have it."""
+        for what in (
+            '"t":"create_group","kind":"server","members":["ann","bob"],"owner":"ann"',
+            '"t":"create_role","role":"crew","by":"ann"',
+            '"t":"create_channel","channel":"ops","view_mode":"private","white_roles":["crew"],"by":"ann"',
+        ):
+            self._relate(what)
+
+    def give(self, command: str) -> None:
+        """Ann gives Bob a role, or takes it."""
+        self._relate(f'"t":"{command}","role":"crew","users":["bob"],"by":"ann"')
+
+    def _relate(self, what: str) -> None:
+        tag, rest = what.split(",", 1)
+        self._keyed(catalog.RELATIONS, "club", f'{{{tag},"app":"{APP}","group":"club",{rest}}}')
+
+    def send_to_channel(self, sender: str, client_id: str) -> None:
+        """Somebody sends into a channel of the server."""
+        what = f'"app":"{APP}","group":"club","channel":"ops","sender":"{sender}","device":"phone"'
+        body = f'"client_id":"{client_id}","tried_at":{_START_MS},"body":{{"text":"Crew only"}}'
+        self._keyed(catalog.MESSAGES, "club", f'{{"t":"send",{what},{body},{self._reply}}}')
 
     def down(self) -> None:
         """Ann is gone."""
@@ -246,6 +269,24 @@ def steps() -> list[Step]:
             lambda: cluster.wait(limits.QUIET_MS),
         ),
         ("The gateway missed lot 3. It asks the source, which begins anew.", gateway.resync),
+        ("Bob connects too, through the same gateway.", lambda: gateway.up("bob", 1)),
+        (
+            "A server with a role and a private channel: `ops` is for who has `crew`, and for the owner, Ann.",
+            gateway.create_server,
+        ),
+        (
+            "Ann sends into `ops`. The link is told first who of its listeners see the channel: ordinal 0, Ann.",
+            lambda: gateway.send_to_channel("ann", "c-2"),
+        ),
+        (
+            "Bob gets the role: ordinal 1 enters the audience, and Bob is told that he sees more than before.",
+            lambda: gateway.give("add_role_members"),
+        ),
+        ("The next message is for both.", lambda: gateway.send_to_channel("ann", "c-3")),
+        (
+            "Bob loses the role: what is sent from here on is not for him. The hints of the last moments are merged.",
+            lambda: gateway.give("remove_role_members"),
+        ),
         ("Ann's connection is closed.", gateway.down),
         ("The gateway shuts down. Its void is the last thing that it would read.", gateway.leave),
     )

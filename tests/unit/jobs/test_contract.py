@@ -15,12 +15,13 @@ from jobs import contract, contract_example
 from jobs.contract_example import PARTITIONS, Line
 from jobs.problem import Problem
 from linkcast_gateway import wire
-from linkcast_gateway.state import Answered, Closed, Deliver, Forgotten, Gone, LinkState, Live, Resync
+from linkcast_gateway.state import Answered, Closed, Deliver, Event, Forgotten, Gone, LinkState, Live, Noticed, Resync
 from topics import catalog
 from topics.codec import decode
 from topics.keys import murmur2
 
 LINES = [line for step in contract_example.steps() for line in step.lines]
+LOST_SOURCE = 6
 KEYED = [line for line in LINES if line.key is not None and line.topic != "links"]
 
 
@@ -110,18 +111,40 @@ def test_every_public_topic_but_rejects_is_in_the_example() -> None:
     assert {line.topic for line in LINES} == {topic.name for topic in contract.PUBLIC} - {catalog.REJECTS.name}
 
 
-def test_a_gateway_that_knows_only_the_contract_understands_the_example() -> None:
+def heard_in_the_example() -> list[Event]:
+    """What a gateway makes of the example that knows only the contract."""
     registered = next(entry.answer for line in LINES if line.topic == "answers" for entry in wire.answers(line.value))
     assert isinstance(registered, wire.Registered)
     state = LinkState(registered.link, registered.epoch)
-    kinds = []
+    events: list[Event] = []
     lost = 3  # the example says that the gateway missed it
     for line in LINES:
         if line.topic != "deliveries":
             continue
         record = wire.delivery(line.value)
         assert record is not None
-        if isinstance(record, wire.Lot) and record.number == lost:
+        if isinstance(record, wire.Lot) and record.number == lost and record.source == LOST_SOURCE:
             continue
-        kinds += [type(event) for event in state.feed(record, now_ms=0)]
-    assert kinds == [Live, Deliver, Answered, Resync, Forgotten, Live, Gone, Closed]
+        events += state.feed(record, now_ms=0)
+    return events
+
+
+def test_a_gateway_that_knows_only_the_contract_understands_the_example() -> None:
+    kinds = [type(event) for event in heard_in_the_example() if not isinstance(event, Noticed)]
+    friends = [Live, Deliver, Answered, Resync, Forgotten, Live, Live]
+    assert kinds[: len(friends)] == friends
+    assert Resync not in kinds[len(friends) :]
+    assert kinds[-3:] == [Gone, Gone, Closed]
+
+
+def test_in_the_example_a_message_reaches_who_sees_its_channel_and_a_change_of_that_whom_it_concerns() -> None:
+    events = [event for event in heard_in_the_example() if isinstance(event, Deliver)]
+    messages = [event.slots for event in events if isinstance(event.entry, wire.Message)]
+    assert messages == [(0,), (0,), (0, 1)]
+    seen = [e.slots for e in events if isinstance(e.entry, wire.Changed) and "visibility" in e.entry.what]
+    assert (1,) in seen
+
+
+def test_in_the_example_people_are_told_what_they_took_part_in() -> None:
+    told = [(e.user, e.notice.kind) for e in heard_in_the_example() if isinstance(e, Noticed)]
+    assert [kind for user, kind in told if user == "bob"] == ["roles_given", "roles_taken"]
