@@ -13,6 +13,7 @@ from typing import Final, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
+from topics import limits
 from topics.entities import (
     EVERYONE,
     PERMISSIONS,
@@ -265,7 +266,7 @@ class Life:
             return frozenset()
         if self.owner.at(version) == user:
             return ALL
-        held = self.held(user, version)
+        held = _counting(self.held(user, version))
         may = {one for role in held for one in role.allow} - {one for role in held for one in role.deny}
         for place in levels:
             may = _over(may, place, user, held, version)
@@ -359,6 +360,12 @@ class Relations:
             apply(life, event)
             if type(event) in _TOUCHES:
                 self.touched.append((event.version, _TOUCHES[type(event)](event)))
+
+
+def _counting(roles: list[Role]) -> list[Role]:
+    """Those of a member's roles whose permissions count: the highest, and EVERYONE."""
+    given = sorted((role for role in roles if role.role != EVERYONE), key=lambda role: (-role.priority, role.role))
+    return [*given[: limits.ROLES_OF_MEMBER], *(role for role in roles if role.role == EVERYONE)]
 
 
 def _over(may: set[Permission], place: Place, user: str, held: list[Role], version: int) -> set[Permission]:
