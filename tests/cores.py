@@ -186,7 +186,8 @@ def links(count: int = LINKS, partitions: int = 2) -> Partition:
 
 def ask(kind: type[Command], /, *, group: str = "g", **more: Any) -> tuple[Topic, Any]:
     """A command of any kind, answered on `answers`."""
-    return catalog.RELATIONS, kind(**{"app": "app", "group": group, "request": "r", "reply": ToRequester("me")} | more)
+    fields: dict[str, Any] = {"app": "app", "group": group, "request": "r", "reply": ToRequester("me")} | more
+    return catalog.RELATIONS, kind(**fields)
 
 
 class Outcome(NamedTuple):
@@ -225,7 +226,8 @@ def do(partition: Partition, kind: type[Command], /, **more: Any) -> Outcome:
 
 def _outcome(seen: Seen) -> Outcome:
     assert not seen.rejected()
-    [answer] = [*seen.told(Applied), *seen.told(Refused)]
+    answers: list[Applied | Refused] = [*seen.told(Applied), *seen.told(Refused)]
+    [answer] = answers
     events = seen.records(catalog.RELATION_EVENTS)
     assert bool(events) == (isinstance(answer, Applied) and answer.changed > 0)
     if events:

@@ -95,23 +95,23 @@ def _leave(desk: Desk, group: Group, command: Asked, users: Iterable[str], why: 
     return len(removed)
 
 
-def _spare_owner(group: Group, users: Iterable[str]) -> None:
+def _spare_owner(group: Group, users: Sequence[str]) -> None:
     """Refuse what would befall the owner.
 
     Raises:
         RefusalError: owner_stays.
     """
-    if group.owner is not None and group.owner in _members_of(group, users):
+    if group.owner is not None and group.members.users_at([group.owner])[0] in users:
         raise RefusalError("owner_stays")
 
 
-def _require_above(group: Group, asker: int | None, ordinals: Iterable[int]) -> None:
-    """Refuse who asks, unless it ranks above all of these members; the back end does.
+def _require_above(group: Group, asker: int | None, users: Iterable[str]) -> None:
+    """Refuse who asks, unless it ranks above all of these that are members; the back end does.
 
     Raises:
         RefusalError: not_permitted.
     """
-    if asker is not None and not outranks(group, asker, BitMap(ordinals)):
+    if asker is not None and not outranks(group, asker, BitMap(_members_of(group, users))):
         raise RefusalError("not_permitted")
 
 
@@ -136,7 +136,7 @@ def _remove(desk: Desk, group: Group, command: RemoveMembers) -> int:
     if set(command.users) == {command.by}:
         return _leave(desk, group, command, command.users, "left")
     asker = require(group, command.by, "kick")
-    _require_above(group, asker, _members_of(group, command.users))
+    _require_above(group, asker, command.users)
     return _leave(desk, group, command, command.users, "kicked")
 
 
@@ -188,8 +188,8 @@ def _mute(desk: Desk, group: Group, command: Mute) -> int:
 
 def _mute_members(desk: Desk, group: Group, command: Mute, asker: int | None, until: int) -> int:
     _spare_owner(group, command.users)
+    _require_above(group, asker, command.users)
     members = _members_of(group, command.users)
-    _require_above(group, asker, members)
     mutes, limit = group.mutes, desk.policies.of(group.app).muted_members
     mutes.drop_expired(desk.now_ms)
     if until and len(mutes) + sum(not mutes.until(ordinal) for ordinal in members) > limit:
@@ -221,7 +221,7 @@ def _ban(desk: Desk, group: Group, command: BanMembers) -> int:
         raise RefusalError("bad_command")
     asker = require(group, command.by, "ban")
     _spare_owner(group, command.users)
-    _require_above(group, asker, _members_of(group, command.users))
+    _require_above(group, asker, command.users)
     limit = desk.policies.of(group.app).banned_users
     if len(group.bans) + len(command.users) > limit:
         new = len(group.bans.let_in(dict.fromkeys(command.users), desk.now_ms))

@@ -174,7 +174,7 @@ def test_expected_holds_for_a_group_that_is_to_be_created() -> None:
     assert [a.version for a in partition.apply(ask(CreateGroup, expected=0)).told(Applied)] == [1]
 
 
-_KINDS: list[type[Command]] = list(RelationRecord.__args__)  # type: ignore[attr-defined]
+_KINDS: list[type[Command]] = list(RelationRecord.__args__)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in _KINDS if kind is not CreateGroup], ids=lambda kind: kind.__name__)
@@ -221,7 +221,8 @@ def test_any_commands_in_any_order_are_harmless_twice_and_refused_without_a_trac
         events = seen.records(catalog.RELATION_EVENTS)
         assert [event.version for event in events] == list(range(version + 1, version + len(events) + 1))
         version += len(events)
-        [answer] = [*seen.told(Applied), *seen.told(Refused)]
+        answers: list[Applied | Refused] = [*seen.told(Applied), *seen.told(Refused)]
+        [answer] = answers
         if isinstance(answer, Refused):
             assert not events
             assert partition.store.rows == before

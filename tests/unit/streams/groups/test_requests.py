@@ -197,7 +197,8 @@ def test_an_invite_is_withdrawn_by_who_sent_it_or_manages_members(partition: Par
     for by in ("bob", "x", "stranger"):
         assert do(partition, Withdraw, invite="ix", by=by).answer == "not_permitted"
     _give(partition, "bob", "manage_members")
-    for name, by in (("ix", "ann"), ("iy", "bob"), ("iz", None)):
+    askers: dict[str, str | None] = {"ix": "ann", "iy": "bob", "iz": None}
+    for name, by in askers.items():
         [ended] = do(partition, Withdraw, invite=name, by=by).events
         assert (ended.end, ended.by) == ("withdrawn", by)
         assert do(partition, AnswerInvite, invite=name, accept=True).answer == "unknown_request"
