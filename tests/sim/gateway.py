@@ -13,7 +13,7 @@ from tests.sim.broker import Broker
 from topics import limits
 from topics.answers import Accepted, AnswerLot, Applied, Refused, Registered
 from topics.codec import decode, encode
-from topics.deliveries import Bound, DeliveryLot, Entry, Head, SignalOut, Unbound
+from topics.deliveries import Bound, Changed, DeliveryLot, Entry, Head, NoticeLot, SignalOut, Unbound
 from topics.keys import key_of, partition_of
 from topics.links import Beat, Leave, Register, Void
 from topics.messages import Message
@@ -87,6 +87,7 @@ class Gateway:
         self.address: LinkAddress | None = None
         self.sessions: dict[int, Session] = {}
         self.sources: dict[int, Source] = {}
+        self.noticed: set[tuple[str, str, int]] = set()
         self._slots = 0
         self._requester = ""
         self._asked_ms = 0
@@ -167,7 +168,10 @@ class Gateway:
                     self.forget()
                     break
             elif (decoded.link, decoded.epoch) == (self.address.link, self.address.epoch):
-                self._lot(decoded)
+                if isinstance(decoded, NoticeLot):
+                    self._notices(decoded)
+                else:
+                    self._lot(decoded)
         return len(records)
 
     def at_rest(self) -> bool:
@@ -257,8 +261,22 @@ class Gateway:
                 require(
                     source.bindings.get((app, group)), f"{self.link}: a signal for {app}:{group}, which nobody hears"
                 )
+            case Changed(app=app, group=group):
+                require(source.bindings.get((app, group)), f"{self.link}: a hint of {app}:{group}, which nobody hears")
+                require(entry.since < entry.version, f"{self.link}: a hint of {app}:{group} of no change")
             case Accepted() | Refused() | Applied():
                 require(entry.slot is not None, f"{self.link}: an answer for nobody")
+
+    def _notices(self, lot: NoticeLot) -> None:
+        """Notices to persons: each session is its user's, or has ended meanwhile; none is told twice."""
+        for entry in lot.entries:
+            told = f"{self.link}: notice {entry.notice.number} to {entry.user}"
+            sessions = [self.sessions[slot] for slot in entry.slots if slot in self.sessions]
+            require(all((one.app, one.user) == (entry.app, entry.user) for one in sessions), f"{told}: another's slot")
+            key = entry.app, entry.user, entry.notice.number
+            require(key not in self.noticed, f"{told}: doubled")
+            self.noticed.add(key)
+            self._count("notice")
 
     def _bound(self, source: Source, bound: Bound) -> None:
         held = source.bindings.setdefault((bound.app, bound.group), set())

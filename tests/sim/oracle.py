@@ -20,9 +20,11 @@ from tables.rolls import index
 from tests.sim.gateway import require
 from tests.sim.lane import POISON, SimLane
 from tests.sim.store import SimStore
-from topics import catalog
+from topics import catalog, limits
 from topics.codec import decode
 from topics.keys import key_of, partition_of
+from topics.messages import MAIN
+from topics.notices import PersonLot
 from topics.rejects import Reject
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ def judge(world: World) -> None:
             _judge_groups_rows(world, lane, members)
         elif isinstance(lane.core, UsersCore):
             _judge_users_rows(world, lane, members)
+            _judge_inboxes(world, lane, poisoned)
 
 
 def _judge_rejects(world: World) -> set[Place]:
@@ -126,7 +129,7 @@ def _judge_gateways(world: World, members: Members) -> None:
 def _newest_seq(world: World, app: str, group: str) -> int:
     core = world.owners["groups", partition_of(key_of(app, group), world.partitions)].core
     assert isinstance(core, GroupsCore)
-    return core.desk.groups.touch(app, group).channel.seq
+    return core.desk.groups.touch(app, group).numbers(MAIN).seq
 
 
 def _judge_lane(world: World, lane: SimLane) -> None:
@@ -146,9 +149,9 @@ def _judge_lane(world: World, lane: SimLane) -> None:
 
 
 def _judge_groups_rows(world: World, lane: SimLane, members: Members) -> None:
-    """No row of what is gone: clean-ups, quiet channels, dead bindings, ended lives."""
+    """No row of what is gone: clean-ups, quiet channels, hints told, dead bindings, ended lives."""
     rows = lane.store
-    for prefix in (keys.CHORE, keys.QUIET):
+    for prefix in (keys.CHORE, keys.QUIET, keys.CHANGED):
         require(not list(rows.scan(prefix)), f"{lane!r}: {prefix!r} rows left")
     bound: set[tuple[str, int, bytes, int, int]] = set()
     due: set[tuple[str, int, bytes, int, int]] = set()
@@ -199,3 +202,21 @@ def _judge_users_rows(world: World, lane: SimLane, members: Members) -> None:
                 theirs = [s for s in world.sessions() if (s.app, s.user) == (app, user)]
                 up = {(s.address.link, s.address.epoch, s.slot) for s in theirs}
                 require(living == up, f"{lane!r}: sessions of {app}:{user} {living ^ up} differ")
+
+
+def _judge_inboxes(world: World, lane: SimLane, poisoned: set[Place]) -> None:
+    """Each notice to a person stands in the person's inbox, once."""
+    assert isinstance(lane.core, UsersCore)
+    told: Counter[tuple[str, str, str, str]] = Counter()
+    for entry in world.broker.log(catalog.NOTICES.name, lane.partition).records():
+        if (catalog.NOTICES.name, lane.partition, entry.offset) not in poisoned:
+            lot: PersonLot = decode(catalog.NOTICES.name, entry.value)
+            told.update((one.app, user, one.group, one.kind) for one in lot.entries for user in one.users)
+    found: Counter[tuple[str, str, str, str]] = Counter()
+    for app, user in {(app, user) for app, user, _, _ in told}:
+        page = lane.core.desk.inboxes.since(app, user, 0, limits.NOTICES_KEPT)
+        numbers = [kept.number for kept in page.notices]
+        require(numbers == sorted(set(numbers)) and page.newest == numbers[-1], f"{app}:{user}: numbers {numbers}")
+        for kept in page.notices:
+            found[app, user, kept.group, kept.kind] += kept.count
+    require(found == told, f"{lane!r}: told {told - found} that no inbox holds, held {found - told} that nobody told")
