@@ -7,7 +7,8 @@ are first needed: a change reads those that it touches, only a look at the whole
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import numpy as np
@@ -43,11 +44,21 @@ def _encode(chunk: int, bits: BitMap) -> bytes:
     return np.packbits(plain).tobytes()
 
 
-def _decode(chunk: int, row: bytes) -> BitMap:
-    if len(row) != _PLAIN_BYTES:
-        return BitMap.deserialize(row)
-    (found,) = np.nonzero(np.unpackbits(np.frombuffer(row, np.uint8)))
-    return BitMap((found + chunk * limits.SET_CHUNK).astype(np.uint32))
+def _decode(rows: Iterable[tuple[int, bytes]]) -> BitMap:
+    """What rows hold, each with its chunk: all plain bits together, as one by one takes four times as long."""
+    bits, chunks, plain = BitMap(), array("I"), bytearray()
+    for chunk, row in rows:
+        if len(row) == _PLAIN_BYTES:
+            chunks.append(chunk)
+            plain += row
+        else:
+            bits |= BitMap.deserialize(row)
+    (found,) = np.nonzero(np.unpackbits(np.frombuffer(plain, np.uint8)))
+    at, inside = np.divmod(found, limits.SET_CHUNK)
+    ordinals = array("I")
+    ordinals.frombytes((np.asarray(chunks, np.uint32)[at] * limits.SET_CHUNK + inside).astype(np.uint32).tobytes())
+    bits |= BitMap(ordinals)
+    return bits
 
 
 class StoredSet:
@@ -76,11 +87,10 @@ class StoredSet:
     def bits(self) -> BitMap:
         """All of it: always the same object, to be read, not changed."""
         if not self.whole:
-            for key, row in self._rows.scan(self._prefix):
-                chunk = int.from_bytes(key[len(self._prefix) :], "big")
-                if chunk not in self._read:
-                    self._bits |= _decode(chunk, row)
-            self._all_read()
+            self._bits |= _decode(self._unread())
+            self.whole = True
+            self._read.clear()
+            self._bytes = None
         return self._bits
 
     def __contains__(self, ordinal: int) -> bool:
@@ -140,13 +150,14 @@ class StoredSet:
                 continue
             self._read.add(chunk)
             if (row := self._rows.get(self._prefix + keys.u32(chunk))) is not None:
-                self._bits |= _decode(chunk, row)
+                self._bits |= _decode([(chunk, row)])
                 self._bytes = None
 
-    def _all_read(self) -> None:
-        self.whole = True
-        self._read.clear()
-        self._bytes = None
+    def _unread(self) -> Iterator[tuple[int, bytes]]:
+        """The rows that are not in memory, each with its chunk."""
+        for key, row in self._rows.scan(self._prefix):
+            if (chunk := int.from_bytes(key[len(self._prefix) :], "big")) not in self._read:
+                yield chunk, row
 
     def _changed(self, ordinals: BitMap) -> None:
         if ordinals:
