@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
 from typing import Final, Literal, NamedTuple
 
+import msgspec
 from pyroaring import BitMap
 
 from streams.groups.core import GroupsCore
@@ -62,7 +63,7 @@ class _MembersAsk(OfGroup, frozen=True):
             run = by_join(group, of, self.limit, self.start)
         else:
             run = _by_weight(group, of, self.limit, self.start or None)
-        members = [_member(group, ordinal, user, self.part) for ordinal, user in run.members]
+        members = [_member(seat, ordinal, user, self.part) for ordinal, user in run.members]
         cursor = None if run.next is None else cursor_for(self.name, run.next)
         return MembersAnswer(group.version, len(of), members, seat.state, cursor)
 
@@ -106,7 +107,7 @@ class MemberAsk(OfGroup, frozen=True, tag="member"):
             raise ProblemError("unknown_member")
         roles = list(group.structure.roles.of(ordinal)) if group.ruled else []
         permissions = names_of(held(group, ordinal))
-        member = _member(group, ordinal, self.member, "all")
+        member = _member(seat, ordinal, self.member, "all")
         return MemberAnswer(
             group.version,
             seat.state,
@@ -196,10 +197,13 @@ def _weighed(place: int | str | None) -> tuple[int, int]:
 _PLACE: Final = re.compile(r"(-?[0-9]{1,10}):([0-9]{1,10})")
 
 
-def _member(group: Group, ordinal: int, user: str, part: Part) -> Member:
+def _member(seat: Seat, ordinal: int, user: str, part: Part) -> Member:
     if part == "hot":
         return Member(ordinal, user)
+    group = seat.group
     profile = group.profiles.of(ordinal)
+    if group.ruled and (until := group.mutes.muted(ordinal, seat.now_ms)):
+        profile = msgspec.structs.replace(profile, muted_until=until)
     origin = group.origins.of(ordinal)
     told = None if profile == MemberProfile() else profile
     return Member(ordinal, user, told, origin.at if origin else 0, origin.how if origin else None)

@@ -13,6 +13,7 @@ from zlib import crc32
 from streams.sinks.final import schema
 from streams.sinks.final.schema import Statement, bucket_of
 from topics import events
+from topics.entities import Role
 from topics.events import Event, Flips, RelationEvent
 
 CHANNEL: Final = "channel"
@@ -183,9 +184,9 @@ def _of_structure(event: Event, at: tuple[str, str], version: int) -> Iterator[C
                 yield cut(schema.CUT_OVERRIDE, version, *at, *place, *holder)
         case events.RoleCreated():
             role = event.role
-            yield put(schema.ROLE_CREATED, version, *at, role.role, version, *_fields(role, schema.ROLE_COLUMNS))
+            yield put(schema.ROLE_CREATED, version, *at, role.role, version, version, *_role(role))
         case events.RoleUpdated():
-            yield put(schema.ROLE_UPDATED, version, *at, event.role.role, *_fields(event.role, schema.ROLE_COLUMNS))
+            yield put(schema.ROLE_UPDATED, version, *at, event.role.role, version, *_role(event.role))
         case events.RoleDeleted():
             yield cut(schema.CUT_ROLE, version, *at, event.role)
         case events.RoleMembersAdded():
@@ -322,6 +323,10 @@ def _place(channel: str | None, category: str | None) -> tuple[str, str]:
 
 def _fields(entity: object, names: Iterable[str]) -> tuple[Any, ...]:
     return tuple(getattr(entity, name) for name in names)
+
+
+def _role(role: Role) -> tuple[Any, ...]:
+    return role.name, role.priority, role.allow, role.deny, role.custom
 
 
 def _next(ordinals: Sequence[int]) -> int:

@@ -86,7 +86,15 @@ ROLES: Final = Table(
     ("app", "group_id"),
     ("role",),
     _GROUP
-    | {"role": "text", "since": "bigint", "name": "text", "priority": "bigint", "allow": _NAMES, "deny": _NAMES}
+    | {
+        "role": "text",
+        "since": "bigint",
+        "version": "bigint",
+        "name": "text",
+        "priority": "bigint",
+        "allowed": _NAMES,
+        "denied": _NAMES,
+    }
     | {"custom": "text"},
 )
 ROLE_MEMBERS: Final = Table(
@@ -121,7 +129,9 @@ OVERRIDES: Final = Table(
     "overrides",
     ("app", "group_id"),
     ("place_kind", "place", "holder_kind", "holder"),
-    _GROUP | _PLACE | {"holder_kind": "text", "holder": "text", "version": "bigint", "allow": _NAMES, "deny": _NAMES},
+    _GROUP
+    | _PLACE
+    | {"holder_kind": "text", "holder": "text", "version": "bigint", "allowed": _NAMES, "denied": _NAMES},
 )
 BANNED: Final = Table(
     "bans",
@@ -134,7 +144,7 @@ REQUESTS: Final = Table(
     ("app", "group_id"),
     ("kind", "request"),
     _GROUP
-    | {"kind": "text", "request": "text", "version": "bigint", "user": "text", "by": "text", "text": "text"}
+    | {"kind": "text", "request": "text", "version": "bigint", "user": "text", "asked_by": "text", "text": "text"}
     | {"uses": "bigint", "expires_at": "bigint"},
 )
 RELATION_EVENTS: Final = Table(
@@ -270,7 +280,7 @@ CHANNEL_COLUMNS: Final = (
     *("kind", "name", "topic", "category", "sync", "view_mode", "visitor_mode", "weight", "custom", "muted_until"),
 )
 CATEGORY_COLUMNS: Final = ("name", "view_mode", "weight", "custom")
-ROLE_COLUMNS: Final = ("name", "priority", "allow", "deny", "custom")
+ROLE_COLUMNS: Final = ("name", "priority", "allowed", "denied", "custom")
 
 GROUP_CREATED: Final = _put(
     "group_created", GROUPS, "alive", "since", "kind", "owner", "next", "muted_until", *PROFILE_COLUMNS
@@ -284,8 +294,8 @@ GROUP_VERSION: Final = _put("group_version", GROUPS, "version")
 MEMBER: Final = _put("member", MEMBERS, "user", "since", "at", "how")
 MEMBER_PROFILE: Final = _put("member_profile", MEMBERS, *MEMBER_PROFILE_COLUMNS)
 MEMBER_MUTED: Final = _put("member_muted", MEMBERS, "muted_until")
-ROLE_CREATED: Final = _put("role_created", ROLES, "since", *ROLE_COLUMNS)
-ROLE_UPDATED: Final = _put("role_updated", ROLES, *ROLE_COLUMNS)
+ROLE_CREATED: Final = _put("role_created", ROLES, "since", "version", *ROLE_COLUMNS)
+ROLE_UPDATED: Final = _put("role_updated", ROLES, "version", *ROLE_COLUMNS)
 ROLE_MEMBER: Final = _put("role_member", ROLE_MEMBERS, "version")
 CHANNEL_CREATED: Final = _put("channel_created", PLACES, "since", "version", *CHANNEL_COLUMNS)
 CHANNEL_UPDATED: Final = _put("channel_updated", PLACES, "version", *CHANNEL_COLUMNS)
@@ -294,9 +304,9 @@ CATEGORY_UPDATED: Final = _put("category_updated", PLACES, "version", *CATEGORY_
 PLACE_MUTED: Final = _put("place_muted", PLACES, "muted_until")
 LIST_ROLE: Final = _put("list_role", LIST_ROLES, "version")
 LIST_USER: Final = _put("list_user", LIST_USERS, "version")
-OVERRIDE: Final = _put("override", OVERRIDES, "version", "allow", "deny")
+OVERRIDE: Final = _put("override", OVERRIDES, "version", "allowed", "denied")
 BAN: Final = _put("ban", BANNED, "version", "until")
-REQUEST: Final = _put("request", REQUESTS, "version", "user", "by", "text", "uses", "expires_at")
+REQUEST: Final = _put("request", REQUESTS, "version", "user", "asked_by", "text", "uses", "expires_at")
 EVENT: Final = _put("event", RELATION_EVENTS, "at", "event")
 CHANNEL_MEMBER: Final = _put("channel_member", CHANNEL_MEMBERS, "user")
 CHANNEL_LIST: Final = _put("channel_list_static", CHANNEL_MEMBERS, "kept", "version")
