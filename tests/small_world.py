@@ -66,7 +66,7 @@ class SmallWorld:
         }
         self._stores = [_Store() for _ in range(partitions)]
         self._rows = [Rows(store) for store in self._stores]
-        self._cores = [GroupsCore(self._rows[i], i, partitions, links) for i in range(partitions)]
+        self.cores = [GroupsCore(self._rows[i], i, partitions, links) for i in range(partitions)]
         self._read: dict[tuple[str, int], int] = defaultdict(int)
         self._groups_of: dict[str, dict[str, int]] = defaultdict(dict)
         self._sessions: dict[tuple[str, int, int], tuple[str, LinkAddress]] = {}
@@ -149,7 +149,7 @@ class SmallWorld:
 
     def work(self) -> None:
         """Each groups partition takes all that is new as one batch; the users side binds who joined."""
-        for partition, core in enumerate(self._cores):
+        for partition, core in enumerate(self.cores):
             batch = sorted(self._unread(partition), key=lambda record: record.at_ms)
             out = core.apply(batch, self.now_ms)
             for (topic, to), records in out.records.items():
@@ -158,9 +158,22 @@ class SmallWorld:
             self._stores[partition].take(self._rows[partition])
         self._follow_memberships()
 
+    def crash(self) -> None:
+        """The workers forget all memory; others go on from what was committed."""
+        self._rows = [Rows(store) for store in self._stores]
+        self.cores = [GroupsCore(rows, i, self.partitions, self.links) for i, rows in enumerate(self._rows)]
+
+    def crash_in_work(self) -> None:
+        """The workers take what is new, and crash before they commit it: that never happened."""
+        read = self._read.copy()
+        for partition, core in enumerate(self.cores):
+            core.apply(sorted(self._unread(partition), key=lambda record: record.at_ms), self.now_ms)
+        self._read = read
+        self.crash()
+
     def settle(self) -> None:
         """Work until nothing follows any more."""
-        while any(core.due_ms() == 0 for core in self._cores) or self._news():
+        while any(core.due_ms() == 0 for core in self.cores) or self._news():
             self.work()
 
     def world(self, **changes: Any) -> World:

@@ -47,6 +47,13 @@ class Outcome:
     changes: bool = False
     users: int | None = None
 
+    @property
+    def due(self) -> str:
+        """In words."""
+        refusal = f"a refusal with {', '.join(sorted(self.codes))}" if self.codes else ""
+        applied = f"version {self.version}, {'a' if self.changes else 'no'} change" if self.applied else ""
+        return " or ".join(filter(None, (refusal, applied)))
+
 
 @dataclass(slots=True)
 class _Turn:
@@ -203,7 +210,8 @@ def judge_commands(
             findings.add("answered_twice", where, len(given) - len(outcomes_))
         for outcome, one in zip(outcomes_, given, strict=False):
             if not deaf and not _answers(one, outcome):
-                findings.add("command_answer", f"{place(catalog.RELATIONS, outcome.row)}: {one.answer}")
+                told = f"{type(outcome.command).__name__}: {one.answer}, due was {outcome.due}"
+                findings.add("command_answer", f"{place(catalog.RELATIONS, outcome.row)} {told}")
     for question, given in answers.given.items():
         if question.client_id is None and question not in expected:
             findings.add("answer_unasked", f"{question.target} {question.request}", len(given))

@@ -116,7 +116,7 @@ class Listening:
         """An audience, told whole."""
         members = self._ordinals(entry.members, where)
         known = self.audiences.get(entry.audience)
-        if known is not None and known.version >= entry.version and known.members != members:
+        if known is not None and known.members and known.version >= entry.version and known.members != members:
             self.findings.add(
                 "audience_chain", f"{where} {self}: {entry.audience} is told whole, and other than it was"
             )
