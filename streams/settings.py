@@ -7,6 +7,7 @@ A value comes from the first of: what the caller gives, the environment (`LINKCA
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import secrets
@@ -77,6 +78,15 @@ def new_key(name: str) -> str:
     return f"{name}:{secrets.token_urlsafe(_SECRET_BYTES)}"
 
 
+def _from_json(value: object) -> object:
+    """What the environment holds as JSON, so that it reads the same as a table of a file."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError as error:
+        message = f"not JSON: {error}"
+        raise ValueError(message) from None
+
+
 def _checked_policies(policies: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
     """Refuses limits that are none, or out of their range."""
     read_policies(policies)
@@ -90,7 +100,9 @@ Milliseconds = Annotated[int, Field(ge=1)]
 Folder = Annotated[Path, AfterValidator(_absolute)]
 Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split), AfterValidator(_checked_keys)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-PolicyOverrides = Annotated[dict[str, dict[str, int]], AfterValidator(_checked_policies)]
+PolicyOverrides = Annotated[
+    dict[str, dict[str, int]], NoDecode, BeforeValidator(_from_json), AfterValidator(_checked_policies)
+]
 Ports = Annotated[tuple[Port, ...], NoDecode, BeforeValidator(_split)]
 
 
