@@ -265,7 +265,7 @@ class Group:
     def memory_bytes(self) -> int:
         """About what it takes in memory. O(links)."""
         numbers = sum([channel.memory_bytes for channel in self._numbers.values()])
-        parts = sum([self.__dict__[part].memory_bytes for part in _HELD if part in self.__dict__])
+        parts: int = sum([self.__dict__[part].memory_bytes for part in _HELD if part in self.__dict__])
         return _BYTES_PER_GROUP + self.members.memory_bytes + self.map.memory_bytes + numbers + parts
 
     def flush(self) -> None:

@@ -230,7 +230,7 @@ def _outcome(seen: Seen) -> Outcome:
     [answer] = answers
     events = seen.records(catalog.RELATION_EVENTS)
     assert bool(events) == (isinstance(answer, Applied) and answer.changed > 0)
-    if events:
+    if isinstance(answer, Applied) and events:
         assert answer.version == events[-1].version
     return Outcome(answer.changed if isinstance(answer, Applied) else answer.code, events, seen)
 

@@ -198,9 +198,9 @@ def test_an_invite_is_withdrawn_by_who_sent_it_or_manages_members(partition: Par
         assert do(partition, Withdraw, invite="ix", by=by).answer == "not_permitted"
     _give(partition, "bob", "manage_members")
     askers: dict[str, str | None] = {"ix": "ann", "iy": "bob", "iz": None}
-    for name, by in askers.items():
-        [ended] = do(partition, Withdraw, invite=name, by=by).events
-        assert (ended.end, ended.by) == ("withdrawn", by)
+    for name, asker in askers.items():
+        [ended] = do(partition, Withdraw, invite=name, by=asker).events
+        assert (ended.end, ended.by) == ("withdrawn", asker)
         assert do(partition, AnswerInvite, invite=name, accept=True).answer == "unknown_request"
 
 
