@@ -12,7 +12,7 @@ from jobs.verify.findings import Findings
 from jobs.verify.links import Registrations
 from jobs.verify.members import Group, GroupKey, Groups
 from jobs.verify.rejects import Rejects
-from jobs.verify.verdicts import Verdict, told_of, verdict
+from jobs.verify.verdicts import Told, Verdict, told_of, verdict
 from jobs.verify.world import Row, World, place
 from topics import catalog
 from topics.answers import CODES, Applied, Code, Refused
@@ -34,7 +34,7 @@ class Outcome:
         command: it.
         codes: a refusal with one of these is right.
         applied: `applied` is right.
-        version: the group's version after it; None: it is not known.
+        versions: the group's version after it is one of these; None: it is not known.
         changes: whether it changed anything.
         users: how many users it changed, where that is what is told.
     """
@@ -43,7 +43,7 @@ class Outcome:
     command: RelationRecord
     codes: frozenset[Code]
     applied: bool
-    version: int | None = None
+    versions: frozenset[int] | None = None
     changes: bool = False
     users: int | None = None
 
@@ -51,7 +51,8 @@ class Outcome:
     def due(self) -> str:
         """In words."""
         refusal = f"a refusal with {', '.join(sorted(self.codes))}" if self.codes else ""
-        applied = f"version {self.version}, {'a' if self.changes else 'no'} change" if self.applied else ""
+        versions = " or ".join(map(str, sorted(self.versions or ())))
+        applied = f"version {versions}, {'a' if self.changes else 'no'} change" if self.applied else ""
         return " or ".join(filter(None, (refusal, applied)))
 
 
@@ -84,10 +85,31 @@ class _Turn:
         """The next so many events."""
         return self.group.events[self.seen : self.seen + count]
 
-    def pass_over_time(self) -> None:
-        """Some events follow from nothing but time."""
-        while (upcoming := self.next(1)) and self._by_time(upcoming[0]):
-            self.seen += 1
+    def tells(self, told: tuple[Told, ...]) -> bool:
+        """Whether the next events are these."""
+        return tuple(told_of(event) for event in self.next(len(told))) == told
+
+    def pass_over(self) -> bool:
+        """Pass over the next event if it follows from nothing but time."""
+        passed = bool(upcoming := self.next(1)) and self._by_time(upcoming[0])
+        self.seen += passed
+        return passed
+
+    def verdict(self, row: Row, command: RelationRecord, policy: Policy) -> Verdict:
+        """What a command must lead to now; a part of a change set counts once."""
+        due = verdict(self.group.relations, command, self.version, row.at_ms, self.used, policy)
+        part = self.part(command)
+        if part is None or due.codes & {"unknown_group", "version_changed"}:
+            return due
+        if not self.fits(part, command):
+            return Verdict(codes=frozenset({"bad_command"}))
+        return Verdict() if part in self.parts else due
+
+    def came(self, command: RelationRecord) -> None:
+        """A part of a change set was applied."""
+        if (part := self.part(command)) is not None and isinstance(command, Large):
+            self.parts.add(part)
+            self.sets[part[:2]] = command.parts
 
     def use(self, command: Join) -> None:
         """A user came in, perhaps by a code."""
@@ -131,12 +153,12 @@ def replay_commands(
         if turn.wrong:
             yield Outcome(row, command, _ANY, applied=True)
         else:
-            turn.pass_over_time()
             yield _judge(turn, row, command, world.policies.get(command.app, _USUAL), findings, due_before_ms)
     for group in groups.by_key.values():
         turn = turns.get(group.key, _Turn(group))
         if not turn.wrong:
-            turn.pass_over_time()
+            while turn.pass_over():
+                pass
             if extra := len(group.events) - turn.seen:
                 findings.add("event_twice", f"{group}: more events than its commands have led to", extra)
 
@@ -144,37 +166,40 @@ def replay_commands(
 def _judge(
     turn: _Turn, row: Row, command: RelationRecord, policy: Policy, findings: Findings, due_before_ms: int
 ) -> Outcome:
-    part = turn.part(command)
-    due = verdict(turn.group.relations, command, turn.version, row.at_ms, turn.used, policy)
-    early = due.codes & {"unknown_group", "version_changed"}
-    if part is not None and not early:
-        if not turn.fits(part, command):
-            return Outcome(row, command, frozenset({"bad_command"}), applied=False)
-        if part in turn.parts:
-            return Outcome(row, command, frozenset(), applied=True, version=turn.version)
-    if due.codes:
-        return Outcome(row, command, due.codes | due.maybe, applied=False)
-    if due.told:
-        upcoming = tuple(told_of(event) for event in turn.next(len(due.told)))
-        if upcoming != due.told:
-            return _other(turn, row, command, due, findings, due_before_ms)
-        turn.seen += len(due.told)
-    if isinstance(command, Join) and due.told:
+    begun = turn.seen
+    dues: list[tuple[int, Verdict]] = []
+    while True:  # what time ends may have ended before the command, or after it
+        due = turn.verdict(row, command, policy)
+        if due.told and turn.tells(due.told):
+            return _changed(turn, row, command, due)
+        dues.append((turn.version, due))
+        if not turn.pass_over():
+            break
+    turn.seen = begun
+    quiet = frozenset(version for version, due in dues if not due.told and not due.codes)
+    codes = frozenset().union(*(due.codes | due.maybe for _, due in dues))
+    if quiet:
+        turn.came(command)
+    elif not codes:
+        return _lost(turn, row, command, dues[0][1], findings, due_before_ms)
+    return Outcome(row, command, codes, applied=bool(quiet), versions=quiet)
+
+
+def _changed(turn: _Turn, row: Row, command: RelationRecord, due: Verdict) -> Outcome:
+    """The events that a command must have are there."""
+    turn.came(command)
+    turn.seen += len(due.told)
+    if isinstance(command, Join):
         turn.use(command)
-    if part is not None and isinstance(command, Large):
-        turn.parts.add(part)
-        turn.sets[part[:2]] = command.parts
-    codes = frozenset() if due.told else due.maybe
-    users = len(dict(due.told[0].fields).get("users", ())) if due.told else 0
-    return Outcome(row, command, codes, applied=True, version=turn.version, changes=bool(due.told), users=users or None)
+    users = len(dict(due.told[0].fields).get("users", ()))
+    versions = frozenset({turn.version})
+    return Outcome(row, command, frozenset(), applied=True, versions=versions, changes=True, users=users or None)
 
 
-def _other(
+def _lost(
     turn: _Turn, row: Row, command: RelationRecord, due: Verdict, findings: Findings, due_before_ms: int
 ) -> Outcome:
     """The events that a command must have are not the next ones of its group."""
-    if due.maybe:
-        return Outcome(row, command, due.maybe, applied=False)
     where = f"{place(catalog.RELATIONS, row)} {turn.group}"
     if upcoming := turn.next(1):
         turn.wrong = True
@@ -222,8 +247,8 @@ def _answers(given: Given, outcome: Outcome) -> bool:
         case Refused(code=code):
             return code in outcome.codes
         case Applied(version=version, changed=changed):
-            if outcome.version is None:
+            if outcome.versions is None:
                 return outcome.applied
             right = (changed > 0) == outcome.changes if outcome.users is None else changed == outcome.users
-            return outcome.applied and version == outcome.version and right
+            return outcome.applied and version in outcome.versions and right
     return False
