@@ -38,6 +38,7 @@ from topics.relations import (
     CreateRole,
     DeleteCategory,
     DeleteChannel,
+    DeleteRole,
     EditList,
     RemoveRoleMembers,
     SetOverride,
@@ -281,6 +282,50 @@ def test_deleting_a_category_leaves_each_follower_with_its_own_lists(partition: 
     assert [info.category for info in _group(partition).structure.channels.values()] == [None] * 3
 
 
+def test_what_changes_in_a_category_changes_in_every_channel_that_follows_it_and_in_no_other(
+    partition: Partition,
+) -> None:
+    partition.apply(
+        ask(CreateCategory, category="cat"),
+        ask(CreateChannel, channel="a", category="cat", sync=True),
+        ask(CreateChannel, channel="b", category="cat", sync=True),
+        ask(CreateChannel, channel="c", category="cat"),
+    )
+    changes: list[tuple[type[Command], dict[str, Any], list[str]]] = [
+        (EditList, {"which": "black", "add_roles": ["r"]}, ["owner", "bob", "eve"]),
+        (EditList, {"which": "black", "add_users": ["eve"]}, ["owner", "bob"]),
+        (EditList, {"which": "black", "remove_roles": ["r"]}, ["owner", "ann", "bob"]),
+        (EditList, {"which": "black", "remove_users": ["eve"]}, _USERS),
+        (UpdateCategory, {"view_mode": "private"}, ["owner"]),
+        (EditList, {"which": "white", "add_roles": ["r"], "add_users": ["bob"]}, ["owner", "ann", "bob"]),
+    ]
+    for command, more, expected in changes:
+        do(partition, command, category="cat", **more)
+        assert {name: _who_sees(partition, name) for name in "abc"} == {"a": expected, "b": expected, "c": _USERS}
+    assert {name: _who_may_send(partition, name) for name in "abc"} == {"a": expected, "b": expected, "c": _USERS}
+
+
+def test_a_channel_that_follows_another_category_or_none_is_seen_by_those_who_see_that(partition: Partition) -> None:
+    partition.apply(
+        ask(CreateCategory, category="x", view_mode="private", white_roles=["r"]),
+        ask(CreateCategory, category="y", view_mode="private"),
+        ask(EditList, which="white", category="y", add_users=["eve"]),
+        ask(CreateChannel, channel="c", view_mode="private"),
+        ask(EditList, which="white", channel="c", add_users=["bob"]),
+    )
+    moves: list[tuple[dict[str, Any], list[str]]] = [
+        ({"category": "x"}, ["bob"]),
+        ({"sync": True}, ["ann"]),
+        ({"category": "y"}, ["eve"]),
+        ({"sync": False}, ["bob"]),
+        ({"category": "x", "sync": True}, ["ann"]),
+        ({"category": None}, ["bob"]),
+    ]
+    for move, expected in moves:
+        assert do(partition, UpdateChannel, channel="c", **move).answer == 1
+        assert _who_sees(partition) == _who_may_send(partition) == ["owner", *expected]
+
+
 # Who sees a channel.
 
 
@@ -349,6 +394,18 @@ def test_u_leaves_a_role_and_so_those_channels_where_nothing_else_admits_them(pa
     gone = do(partition, RemoveRoleMembers, role="r", users=["ann"])
     assert (gone.answer, len(gone.events)) == (1, 1)
     assert [name for name in names if "ann" in _who_may_send(partition, name)] == names[::5]
+
+
+def test_a_deleted_role_opens_and_closes_nothing_any_more(partition: Partition) -> None:
+    partition.apply(
+        ask(CreateChannel, channel="open", view_mode="private", white_roles=["r"]),
+        ask(CreateChannel, channel="shut", black_roles=["r"]),
+    )
+    assert _who_may_send(partition, "open") == ["owner", "ann"]
+    assert _who_may_send(partition, "shut") == ["owner", "bob", "eve"]
+    partition.apply(ask(DeleteRole, role="r"))
+    assert _who_sees(partition, "open") == _who_may_send(partition, "open") == ["owner"]
+    assert _who_sees(partition, "shut") == _who_may_send(partition, "shut") == _USERS
 
 
 def test_links_hear_who_entered_and_left_in_the_batch_of_the_change(partition: Partition) -> None:
