@@ -1,8 +1,9 @@
 """`python -m tests.browser.screenshots`: makes the pictures of the README anew, in docs/images.
 
 The page is the real one, in a real browser; the pipeline behind it is the few lines of `hub`, so that a picture tells
-the same story each time. The letters are those of this machine's fonts: with Inter (Debian: fonts-inter) they look as
-they do now.
+the same story each time. The picture of a server needs a pipeline that runs, with nothing in it yet, and is made when
+the addresses of its two gateways are given. The letters are those of this machine's fonts: with Inter (Debian:
+fonts-inter) they look as they do now.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -40,8 +42,22 @@ _AFTER: Final = ("cid", "Still with us, ann?")
 _BUSY: Final = (3, 5, 4, 9, 14, 11, 6, 8, 5, 3)  # messages of the feed, second by second
 
 
+_SERVER: Final = "lisbon-launch"
+_CHANNELS: Final = (("announcements", "public", ""), ("ops", "private", "crew"), ("press-room", "private", "press"))
+_OPS: Final = (
+    ("ann", "Doors at six. Only the crew reads this."),
+    ("bob", "The second link is warm: 4,100 sessions."),
+    ("dora", "Who gave me the role? I was in the lobby until a second ago."),
+    ("ann", "I did. The channel came to you by itself."),
+)
+
+
 async def main() -> None:
     """Makes them."""
+    if len(sys.argv) > 1:
+        async with browser() as chromium:
+            _save(await _seen((await _server(chromium, *sys.argv[1:])).page), IMAGES / "server.png")
+        return
     async with browser() as chromium:
         for dark in (False, True):
             hub = Hub()
@@ -80,6 +96,38 @@ async def _story(chromium: Browser, hub: Hub, first: str, second: str, *, dark: 
     for sender, text in (*_LOST, _AFTER):
         _push(hub, _CREW, sender, text)
     await expect(ann.gaps).to_have_count(1)
+    return ann
+
+
+async def _server(chromium: Browser, first: str, second: str) -> Tab:
+    """A server whose owner gives a role, and those who have it talk where nobody else reads."""
+    ann = await Tab.open(chromium, first, "ann")
+    people = {"ann": ann}
+    for user, address in (("bob", second), ("cid", first), ("dora", second), ("eve", second)):
+        people[user] = await Tab.open(chromium, address, user)
+    await ann.create_server(_SERVER, "bob cid dora eve")
+    for user in ("bob", "cid", "dora", "eve"):
+        await people[user].accept(f"ann invites you to {_SERVER}")
+        await people[user].channel(_SERVER, "general")
+    for role in ("crew", "press"):
+        await ann.manage(_SERVER, "role-form", "Create role", role=role)
+        await expect(ann.role(role)).to_have_text("nobody")
+    for channel, mode, role in _CHANNELS:
+        await ann.manage(_SERVER, "channel-form", "Create channel", channel=channel, mode=mode, role=role)
+        await expect(ann.group(f"{_SERVER}/{channel}")).to_have_count(1)
+    for role, users in (("crew", ("bob", "dora")), ("press", ("cid",))):
+        for user in users:
+            await ann.manage(_SERVER, "member-form", "Give", role=role, user=user)
+            await expect(ann.role(role)).to_contain_text(user)
+    await ann.close_dialog()
+    await ann.channel(_SERVER, "ops")
+    for seq, (sender, text) in enumerate(_OPS, 1):
+        await people[sender].channel(_SERVER, "ops")
+        await people[sender].say(text)
+        await ann.sees(seq, text, sender)
+    await people["cid"].channel(_SERVER, "announcements")
+    await people["cid"].say("Programme is out")
+    await expect(ann.toast).to_be_hidden()
     return ann
 
 
