@@ -19,8 +19,9 @@ from tables.rows import Rows
 from topics import limits
 
 _PLAIN_BYTES: Final = limits.SET_CHUNK // 8
-#: What a set takes in memory beside its bits, measured.
-_BYTES_PER_SET: Final = 600
+#: What a set takes in memory beside its bits, and what each 65,536 ordinals do, measured.
+_BYTES_PER_SET: Final = 900
+_BYTES_PER_CONTAINER: Final = 80
 
 
 def chunks_of(ordinals: BitMap) -> Iterator[int]:
@@ -137,7 +138,7 @@ class StoredSet:
         """About what it takes in memory. O(1) unless it changed."""
         if self._bytes is None:
             held = self._bits.get_statistics()
-            self._bytes = _BYTES_PER_SET + held["n_bytes_run_containers"]
+            self._bytes = _BYTES_PER_SET + _BYTES_PER_CONTAINER * held["n_containers"] + held["n_bytes_run_containers"]
             self._bytes += held["n_bytes_array_containers"] + held["n_bytes_bitset_containers"]
         return self._bytes
 
