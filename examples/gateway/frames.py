@@ -21,6 +21,9 @@ COMMANDS: Final = frozenset(
     }
 )
 
+#: What the gateway says of a command, never the page.
+OURS: Final = frozenset({"t", "v", "app", "group", "by", "reply", "request", "session", "what"})
+
 _ID: Final = re.compile(rf"[A-Za-z0-9_.@-]{{1,{ID_CHARS}}}\Z")
 _INVITED: Final = 500  # names in one frame
 

@@ -24,6 +24,7 @@ from examples.gateway.frames import (
     COMMANDS,
     ID_CHARS,
     MAIN,
+    OURS,
     CommandError,
     channel_in,
     frame_of,
@@ -369,7 +370,7 @@ class Gateway(Handler):
     def _begin_command(self, connection: Connection, frame: dict[str, Any]) -> None:
         """A command of the contract, by this user: what it may is the pipeline's to say."""
         fields = frame.get("fields")
-        if frame.get("what") not in COMMANDS or not isinstance(fields, dict):
+        if frame.get("what") not in COMMANDS or not isinstance(fields, dict) or OURS & fields.keys():
             raise CommandError("no such command")
         group, request = id_in(frame, "group"), id_in(frame, "request")
         if not connection.spawn(self._ask_for(connection, group, request, frame["what"], fields)):

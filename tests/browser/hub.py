@@ -18,6 +18,7 @@ from msgspec import Raw
 from examples.gateway.server import Gateway
 from linkcast_gateway import (
     Accepted,
+    Access,
     Applied,
     Group,
     Handler,
@@ -27,6 +28,7 @@ from linkcast_gateway import (
     Page,
     PullError,
     Refused,
+    RefusedError,
     Registration,
     Session,
     Signal,
@@ -57,6 +59,8 @@ class Hub:
         self.pulls.set()
         self.failing = 0  # so many pulls fail before one does not
         self.refusing: str | None = None  # the next send is refused with this code
+        self.seen: dict[str, set[str]] = {}  # channels that a user sees, beside `main`
+        self.asked: list[tuple[str, str, dict[str, Any]]] = []  # commands: by whom, which, what
         self.at = time.time_ns() // 1_000_000  # when the last message was accepted
 
     def bind(self, link: HubLink, session: Session, group: str) -> None:
@@ -174,6 +178,13 @@ class HubLink:
             for other in [s for s in link.sessions.values() if s.user in new]:
                 self._hub.bind(link, other, group)
 
+    async def command(self, session: Session, group: str, what: str, request: str, **fields: Any) -> Applied:
+        self._hub.asked.append((session.user, what, {"group": group, **fields}))
+        if self._hub.refusing is not None:
+            code, self._hub.refusing = self._hub.refusing, None
+            raise RefusedError(Refused(code, app="demo", group=group, request=request, slot=session.slot))
+        return Applied("demo", group, 2, 1, request, session.slot)
+
     async def remove_members(
         self, session: Session, group: str, users: Sequence[str], request: str | None = None
     ) -> None:
@@ -205,7 +216,7 @@ class HubViews(Views):
     async def page(
         self, app: str, group: str, channel: str, after: int | None = None, before: int | None = None, limit: int = 50
     ) -> Page:
-        assert (app, channel) == ("demo", "main")
+        assert (app, channel in {"main", "ops"}) == ("demo", True)
         await self._hub.pulls.wait()
         if self._hub.failing:
             self._hub.failing -= 1
@@ -216,6 +227,10 @@ class HubViews(Views):
             return Page(found[-limit:], len(messages), more=len(found) > limit)
         found = messages[after or 0 :]
         return Page(found[:limit], len(messages), more=len(found) > limit)
+
+    async def access(self, app: str, group: str, channel: str, user: str) -> Access:
+        assert (app, group in self._hub.teams) == ("demo", True)
+        return Access(1, member=True, sees=channel in self._hub.seen.get(user, ()), words=["public"])
 
     async def get(self, path: str, type_: type[T], **params: str | int) -> T:
         """Who is there, as the views of the pipeline answer it. Nobody was told anything in person."""

@@ -260,7 +260,8 @@ async def test_a_command_is_asked_for_by_the_sessions_user_and_its_answer_is_wai
     epoch = await pipeline.register(partition=2)
     await call(heard)
     session = link.new_session("demo", "ann", "phone")
-    given = asyncio.create_task(link.command(session, "g", "add_role_members", expected=4, role="crew", users=["bob"]))
+    crew: dict[str, Any] = {"role": "crew", "users": ["bob"], "by": None}  # of whom it is, is not for the caller to say
+    given = asyncio.create_task(link.command(session, "g", "add_role_members", expected=4, **crew))
     command, record = await pipeline.next("relations", "add_role_members")
     assert record.key == b"demo:g"
     assert (command["by"], command["expected"], command["role"], command["users"]) == ("ann", 4, "crew", ["bob"])

@@ -247,7 +247,7 @@ class Link(Life):
         async with self._turns:
             try:
                 answer = self._asks.answer(ask)
-                told = {"by": session.user, "expected": expected, **fields}
+                told = {**fields, "by": session.user, "expected": expected}  # whoever gives `by` does not choose it
                 known = {name: value for name, value in told.items() if value is not None}
                 await self._relate(session, group, request, t=what, **known)
                 await asyncio.wait([answer], timeout=COMMAND_MS / 1000)

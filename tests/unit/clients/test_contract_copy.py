@@ -8,8 +8,10 @@ import msgspec
 import pytest
 
 import linkcast_gateway as ours
-from linkcast_gateway import wire
-from topics import limits
+from linkcast_gateway import answers, wire
+from streams.web import answers as web_answers
+from streams.web import relation_answers
+from topics import entities, limits
 from topics.answers import Accepted, AnswerLot, Applied, Refused, Registered
 from topics.deliveries import (
     AudienceDelta,
@@ -67,3 +69,34 @@ def test_its_schema_version_is_the_contracts_newest_of_what_it_reads(version: An
 def test_its_records_are_named_as_the_contracts(copy: type[msgspec.Struct], original: type[msgspec.Struct]) -> None:
     assert copy.__struct_config__.tag == original.__struct_config__.tag
     assert set(copy.__struct_encode_fields__) <= set(original.__struct_encode_fields__)
+
+
+@pytest.mark.parametrize(
+    ("copy", "original"),
+    [
+        (answers.Member, relation_answers.Member),
+        (answers.Members, relation_answers.MembersAnswer),
+        (answers.MemberOf, relation_answers.MemberAnswer),
+        (answers.Channel, entities.Channel),
+        (answers.ChannelSeen, relation_answers.ChannelSeen),
+        (answers.Channels, relation_answers.ChannelsAnswer),
+        (answers.Role, entities.Role),
+        (answers.RoleHeld, relation_answers.RoleHeld),
+        (answers.Roles, relation_answers.RolesAnswer),
+        (answers.Decided, relation_answers.Decided),
+        (answers.Access, relation_answers.AccessAnswer),
+        (answers.Changes, relation_answers.ChangesAnswer),
+        (answers.Notices, web_answers.NoticesAnswer),
+    ],
+)
+def test_its_answers_are_read_as_the_views_give_them(
+    copy: type[msgspec.Struct], original: type[msgspec.Struct]
+) -> None:
+    theirs = {field.encode_name: field for field in msgspec.structs.fields(original)}
+    for field in msgspec.structs.fields(copy):
+        assert field.encode_name in theirs
+        omitted = original.__struct_config__.omit_defaults and not theirs[field.encode_name].required
+        assert not (omitted and field.required), f"{field.name} may be absent"
+        if omitted and theirs[field.encode_name].default is not msgspec.NODEFAULT:
+            mine, other = field.default, theirs[field.encode_name].default
+            assert mine == other or mine is msgspec.NODEFAULT or (other is None and mine in {"", None})

@@ -95,3 +95,42 @@ async def test_without_a_view_a_pull_is_away() -> None:
         with pytest.raises(PullError) as error:
             await opened.page("demo", "g", "main")
     assert error.value.code == "away"
+
+
+async def test_the_channels_that_a_user_sees_come_from_all_pages() -> None:
+    pages = [(["general", "ops"], "more"), (["press"], None)]
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.query_string)
+        names, next_ = pages.pop(0)
+        channels = [{"channel": {"channel": name}, "head": 3, "first": 1, "permissions": ["send"]} for name in names]
+        return web.json_response({"version": 7, "state": "final", "channels": channels, "next": next_})
+
+    app = web.Application()
+    app.router.add_get("/v1/apps/demo/groups/g/channels", answer)
+    async with TestServer(app) as server, Views(str(server.make_url("/")), "secret") as opened:
+        seen = await opened.channels("demo", "g", "bob")
+    assert [one.channel.channel for one in seen] == ["general", "ops", "press"]
+    assert asked == ["user=bob", "user=bob&cursor=more"]
+
+
+async def test_access_says_what_a_user_may_and_why() -> None:
+    decided = [
+        {"permission": "send", "may": True, "by": "roles"},
+        {"permission": "kick", "may": False, "by": "nothing"},
+    ]
+    told = {"version": 7, "state": "final", "user": "bob", "member": True, "sees": True, "words": ["white_role"]}
+
+    async def answer(request: web.Request) -> web.Response:
+        assert request.query["user"] == "bob"
+        return web.json_response(told | {"roles": ["crew"], "view_mode": "private", "permissions": decided})
+
+    app = web.Application()
+    app.router.add_get("/v1/apps/demo/groups/g/channels/ops/access", answer)
+    async with TestServer(app) as server, Views(str(server.make_url("/")), "secret") as opened:
+        access = await opened.access("demo", "g", "ops", "bob")
+    assert (access.sees, access.words, access.may("send"), access.may("kick"), access.may("ban")) == (
+        *(True, ["white_role"]),
+        *(True, False, False),
+    )

@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from examples.gateway import connection as connections
 from examples.gateway.connection import BAD_HELLO, NOT_REGISTERED, TOO_SLOW, VOID, Connection
 from examples.gateway.server import Gateway
+from linkcast_gateway import Changed, Group, Notice
 from tests.browser.hub import Hub, HubLink, gateway
 
 Client = TestClient[web.Request, web.Application]
@@ -109,6 +110,56 @@ async def test_a_pull_of_a_group_that_is_not_live_here_is_refused(hub: Hub, clie
     await ann.send_json(pull)
     assert (await told(ann, "pulled"))["error"] == "not_live"
     assert hub.teams["g"].members == {}
+
+
+async def test_a_pull_of_a_channel_that_the_user_does_not_see_is_refused(hub: Hub, client: Client) -> None:
+    ann = await connected(client)
+    await ann.send_json({"t": "create", "group": "g", "request": "r"})
+    await told(ann, "live")
+    hub.write("g", "bob", b'"for the crew"')
+    pull = {"t": "pull", "group": "g", "channel": "ops", "after": 0, "limit": 10}
+    await ann.send_json(pull)
+    assert (await told(ann, "pulled"))["error"] == "not_visible"
+    await ann.send_json({"t": "channel", "group": "g", "channel": "ops"})
+    assert (await told(ann, "channel"))["error"] == "not_visible"
+    hub.seen["ann"] = {"ops"}
+    await ann.send_json(pull)
+    assert [message["body"] for message in (await told(ann, "pulled"))["messages"]] == ["for the crew"]
+
+
+async def test_a_command_is_by_the_user_of_the_socket_and_its_refusal_is_told(hub: Hub, client: Client) -> None:
+    ann = await connected(client)
+    command = {"t": "command", "group": "g", "what": "create_role", "request": "r", "fields": {"role": "crew"}}
+    await ann.send_json(command)
+    assert (await told(ann, "applied"))["request"] == "r"
+    assert hub.asked == [("ann", "create_role", {"group": "g", "role": "crew"})]
+    hub.refusing = "not_permitted"
+    await ann.send_json(command)
+    assert (await told(ann, "refused"))["code"] == "not_permitted"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"what": "ban_members"}, {"what": None}, {"fields": []}, {"fields": {"by": "bob"}}, {"fields": {"session": 1}}],
+)
+async def test_what_a_page_may_not_ask_for_is_no_command(hub: Hub, client: Client, wrong: dict[str, Any]) -> None:
+    ann = await connected(client)
+    command = {"t": "command", "group": "g", "what": "create_role", "request": "r", "fields": {"role": "crew"}}
+    await ann.send_json(command | wrong)
+    assert (await told(ann, "error"))["text"]
+    assert hub.asked == []
+
+
+async def test_hints_and_notices_reach_the_pages_that_they_are_for(ours: Gateway, client: Client) -> None:
+    ann, bob = await connected(client), await connected(client, HELLO | {"name": "bob"})
+    for socket in (ann, bob):
+        await told(socket, "hello")
+    ours.on_changed(Group("demo", "g"), Changed("demo", "g", 9, 7, ["roles"]), [0, 1])
+    ours.on_notice("demo", "bob", Notice(4, "g", 9, 5, "roles_given", by="ann", subject="crew"), [1])
+    for socket in (ann, bob):
+        changed = await told(socket, "changed")
+        assert (changed["group"], changed["since"], changed["version"], changed["what"]) == ("g", 7, 9, ["roles"])
+    assert (await told(bob, "notice"))["notice"]["kind"] == "roles_given"
 
 
 async def test_a_closed_socket_ends_its_session_and_its_slot_is_not_used_again(ours: Gateway, client: Client) -> None:
