@@ -106,14 +106,15 @@ def tell(desk: Desk, now_ms: int) -> None:
         desk.settle(group)  # those who listen from this batch on hear of it, those who left do not
         pending = desk.windows.take(key, now_ms, desk.policies.of(app).notice_window_ms)
         if group.alive:
-            _tell(group, pending)
+            desk.counts["hints"] += _tell(group, pending)
 
 
 def _pending(desk: Desk, group: Group, since: int) -> Pending:
     return desk.windows.of(group.key, since, desk.now_ms)
 
 
-def _tell(group: Group, pending: Pending) -> None:
+def _tell(group: Group, pending: Pending) -> int:
+    """Tell it; returns how many entries that took."""
     of_audiences: dict[tuple[int, int, tuple[Outlet, ...]], list[str]] = {}
     for channel in pending.channels:
         if group.has_channel(channel):
@@ -123,24 +124,22 @@ def _tell(group: Group, pending: Pending) -> None:
         for_all = []  # there are others, which have no name
     elif for_all:
         pending.add(["channels"])
-    if pending.what:
-        entry = _entry(group, pending, pending.what, for_all)
-        for outlet in group.map.outlets:
-            outlet.entries.append(entry)
+    told = _put(group.map.outlets, _entry(group, pending, pending.what, for_all)) if pending.what else 0
     for (audience, version, outlets), channels in of_audiences.items():
         entry = _entry(group, pending, ["channels"], channels, audience=audience, audience_version=version)
-        for outlet in outlets:
-            outlet.entries.append(entry)
-    _tell_flipped(group, pending)
-
-
-def _tell_flipped(group: Group, pending: Pending) -> None:
-    """Those who see other channels than before."""
+        told += _put(outlets, entry)
     for outlet, flipped in pending.flipped.items():
         bound = group.map.ordinals(outlet)
         if members := flipped & bound:
             named = "" if members == bound else as_text(members)
-            outlet.entries.append(_entry(group, pending, ["visibility"], [], members=named))
+            told += _put([outlet], _entry(group, pending, ["visibility"], [], members=named))
+    return told
+
+
+def _put(outlets: Sequence[Outlet], entry: bytes) -> int:
+    for outlet in outlets:
+        outlet.entries.append(entry)
+    return len(outlets)
 
 
 def _entry(

@@ -264,6 +264,18 @@ SECTIONS: Final[dict[str, tuple[Metric, ...]]] = {
             "linkcast_bindings_begun_total", "counter", "Sessions that began to listen to a group.", "follows logins"
         ),
         Metric("linkcast_bindings_ended_total", "counter", "Sessions that ceased to.", "follows logouts"),
+        Metric(
+            "linkcast_hints_total",
+            "counter",
+            "Hints to links that a group changed.",
+            "at most a few a second for each group that changes and link that listens",
+        ),
+        Metric(
+            "linkcast_notices_total",
+            "counter",
+            "Notices to persons, put into their inboxes. Those merged inside a batch count once.",
+            "follows invites, joinings, kicks and roles given; never imports",
+        ),
         Metric("linkcast_groups_in_memory", "gauge", "Groups held in memory.", "up to its bound a partition"),
         Metric(
             "linkcast_groups_used_total",

@@ -41,6 +41,8 @@ _COUNTED: Final = {
     "resyncs_answered": "linkcast_resyncs_answered_total",
     "bound": "linkcast_bindings_begun_total",
     "unbound": "linkcast_bindings_ended_total",
+    "hints": "linkcast_hints_total",
+    "notices": "linkcast_notices_total",
     "groups_used": "linkcast_groups_used_total",
     "groups_loaded": "linkcast_groups_loaded_total",
     "groups_dropped": "linkcast_groups_dropped_total",

@@ -31,6 +31,7 @@ class Told:
         """Write all of it: one lot a link, more where it grows past LOT_BYTES; nothing for those offline."""
         by_link: dict[LinkAddress, list[bytes]] = {}
         for (app, user), notices in self._of.items():
+            out.counts["notices"] += len(notices)
             for address, slots in self._slots(app, user).items():
                 entries = by_link.setdefault(address, [])
                 entries.extend([encode(NoticeOut(app, user, slots, kept)) for kept in notices.values()])
@@ -38,7 +39,6 @@ class Told:
             begins = encode(NoticeLot(address.link, address.epoch, [])).removesuffix(b"]}")
             for entries in cut(gathered):
                 out.send(catalog.DELIVERIES.name, address.partition, None, begins + b",".join(entries) + b"]}")
-                out.counts["notices"] += len(entries)
         self._of = {}
 
     def _slots(self, app: str, user: str) -> dict[LinkAddress, list[int]]:
