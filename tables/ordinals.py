@@ -19,6 +19,7 @@ from tables.rows import Rows
 from topics import limits
 
 _PLAIN_BYTES: Final = limits.SET_CHUNK // 8
+_FEW_CHUNKS: Final = 8  # more are read together with all others: a scan is cheaper than so many look-ups
 #: What a set takes in memory beside its bits, and what each 65,536 ordinals do, measured.
 _BYTES_PER_SET: Final = 900
 _BYTES_PER_CONTAINER: Final = 80
@@ -143,12 +144,14 @@ class StoredSet:
         return self._bytes
 
     def _need(self, ordinals: BitMap) -> None:
-        """Read the rows of the chunks that these are in."""
+        """Read the rows of the chunks that these are in; all, if these are many."""
         if self.whole:
             return
-        for chunk in chunks_of(ordinals):
-            if chunk in self._read:
-                continue
+        missing = [chunk for chunk in chunks_of(ordinals) if chunk not in self._read]
+        if len(missing) > _FEW_CHUNKS:
+            _ = self.bits
+            return
+        for chunk in missing:
             self._read.add(chunk)
             if (row := self._rows.get(self._prefix + keys.u32(chunk))) is not None:
                 self._bits |= _decode([(chunk, row)])

@@ -33,6 +33,7 @@ LISTS: Final[tuple[ListName, ...]] = ("black", "white")
 #: The list that a view mode picks.
 ACTIVE: Final[dict[ViewMode, ListName]] = {"public": "black", "private": "white"}
 NOBODY: Final = BitMap()
+_NO_LIST: Final = List(NOBODY, {})
 _NO_GRANT: Final = Grant(0, 0)
 # What they take in memory, measured.
 _BYTES_PER_PLACE: Final = 2_000
@@ -438,6 +439,3 @@ class Structure:
 
     def _key(self, prefix: bytes) -> bytes:
         return keys.name(prefix, self._group) + keys.u32(self._first)
-
-
-_NO_LIST: Final = List(NOBODY, {})

@@ -97,6 +97,19 @@ def test_a_change_of_one_member_reads_and_writes_one_row() -> None:
     assert kept.set.bits == BitMap(range(1_000_000)) - BitMap([500_000])
 
 
+@pytest.mark.parametrize(("chunks", "whole"), [(8, False), (9, True)])
+def test_a_change_all_over_reads_all_rows_at_once(chunks: int, whole: bool) -> None:
+    kept = _Kept()
+    kept.set.add(BitMap(range(0, 1_000_000, 7)))
+    kept.flush()
+    kept.load()
+    changed = BitMap([limits.SET_CHUNK * at for at in range(chunks)])
+    expected = changed & BitMap(range(0, 1_000_000, 7))
+    assert kept.set.remove(changed) == expected
+    assert kept.set.whole == whole
+    assert kept.set.bits == BitMap(range(0, 1_000_000, 7)) - expected
+
+
 def test_the_bits_stay_the_same_object() -> None:
     kept = _Kept()
     bits = kept.set.bits
