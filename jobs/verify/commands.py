@@ -187,13 +187,22 @@ def _judge(
 
 def _changed(turn: _Turn, row: Row, command: RelationRecord, due: Verdict) -> Outcome:
     """The events that a command must have are there."""
+    users = _users(turn, due.told[0])
     turn.came(command)
     turn.seen += len(due.told)
     if isinstance(command, Join):
         turn.use(command)
-    users = len(dict(due.told[0].fields).get("users", ()))
     versions = frozenset({turn.version})
-    return Outcome(row, command, frozenset(), applied=True, versions=versions, changes=True, users=users or None)
+    return Outcome(row, command, frozenset(), applied=True, versions=versions, changes=True, users=users)
+
+
+def _users(turn: _Turn, told: Told) -> int | None:
+    """How many users an event changes; None where it is about something else."""
+    life = turn.group.relations.life.at(turn.version)
+    if told.kind == "GroupDeleted" and life is not None:
+        return life.count.at(turn.version)
+    users = len(dict(told.fields).get("users", ()))
+    return users if users or told.kind == "GroupCreated" else None
 
 
 def _lost(
