@@ -303,11 +303,18 @@ class Audiences:
             if after != before:
                 yield Flip((channel,), after - before, before - after)
 
-    def gone(self, ordinals: BitMap) -> None:
-        """These are members no more, and bound nowhere."""
-        for audience in dict.fromkeys(self._of.values()):
+    def gone(self, ordinals: BitMap) -> list[Flip]:
+        """These are members no more, and bound nowhere: which channels they saw."""
+        channels: dict[Audience, list[str]] = {audience: [] for audience in self._of.values()}
+        for channel, place in self._place_of.items():
+            channels[self._of[place]].append(channel)
+        flips: list[Flip] = []
+        for audience, of_it in channels.items():
+            if left := audience.among(ordinals):
+                flips.append(Flip(tuple(of_it), BitMap(), left))
             audience.exceptions -= ordinals
             audience.flipped -= ordinals
+        return flips
 
     def take_told(self, map_: LinkMap, version: int) -> list[Told]:
         """What links are to be told since the last call: deltas, and the end of audiences."""

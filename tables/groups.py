@@ -104,6 +104,7 @@ class Group:
         self._outbox = outbox
         self._next_audience = row.next_audience
         self._flips: list[Flip] = []
+        self._gone: list[Flip] = []
         self._voids_seen = voids.changes  # the Link map was loaded without the dead ones
         self._sent: dict[str, None] = {}
         self._written = stored or self._row()
@@ -196,7 +197,12 @@ class Group:
     def forget(self, ordinals: BitMap) -> None:
         """These are members no more: no role, list, override or audience is about them."""
         self.structure.forget(ordinals)
-        self.audiences.gone(ordinals)
+        self._gone = self.audiences.gone(ordinals)
+
+    def take_gone(self) -> list[Flip]:
+        """Which channels those saw who were removed since the last call."""
+        gone, self._gone = self._gone, []
+        return gone
 
     def take_flips(self) -> list[Flip]:
         """Who entered and who left places by what changed since the last call."""

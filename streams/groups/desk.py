@@ -104,7 +104,7 @@ class Desk:
         if group.ruled:
             found = group.take_flips()
             changes.of_flips(self, group, found)
-            flips.of_event(self, group, event, found)
+            flips.of_event(self, group, event, found, group.take_gone())
 
     def tell_flips(self, flips: bytes) -> None:
         """Tell the member list of a channel who entered and who left."""

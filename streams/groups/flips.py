@@ -7,15 +7,14 @@ Groups whose only channel is implicit need none: their members are the list.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pyroaring import BitMap
 
 from tables.audiences import Audience, Flip
 from tables.groups import Group
-from topics import limits
 from topics.codec import encode
 from topics.events import ChannelDeleted, Flips, MembersAdded, MembersRemoved, RelationEvent
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 _NOBODY = BitMap()
 
 
-def of_event(desk: Desk, group: Group, event: RelationEvent, found: Sequence[Flip]) -> None:
+def of_event(desk: Desk, group: Group, event: RelationEvent, found: Sequence[Flip], gone: Sequence[Flip]) -> None:
     """An event was applied to a group.
 
     Args:
@@ -33,6 +32,7 @@ def of_event(desk: Desk, group: Group, event: RelationEvent, found: Sequence[Fli
         group: the group, as it is now.
         event: the event.
         found: what flipped by it, but for those who joined or left the group.
+        gone: what those saw who left the group by it.
     """
     if group.kind != "server" or not group.ruled:
         return
@@ -43,15 +43,26 @@ def of_event(desk: Desk, group: Group, event: RelationEvent, found: Sequence[Fli
         case MembersAdded():
             _joined(desk, group, BitMap(event.ordinals), version)
         case MembersRemoved():
-            _gone(desk, group, event)
+            _gone(desk, group, event, gone)
     for flip in found:
         for channel in flip.channels:
             if channel in group.structure.channels:
                 flipped(desk, group, channel, flip.entered, flip.left, version)
 
 
-def flipped(desk: Desk, group: Group, channel: str, entered: BitMap, left: BitMap, version: int) -> None:
-    """Some entered and some left a channel: its list is changed, given anew, ended, or there was and is none."""
+def flipped(
+    desk: Desk,
+    group: Group,
+    channel: str,
+    entered: BitMap,
+    left: BitMap,
+    version: int,
+    names: Mapping[int, str] = MappingProxyType({}),
+) -> None:
+    """Some entered and some left a channel: its list is changed, given anew, ended, or there was and is none.
+
+    `names` has those of users who are members no more.
+    """
     limit = desk.policies.of(group.app).channel_list_members
     audience = group.audiences.of(channel)
     after = _size(group, audience)
@@ -63,11 +74,18 @@ def flipped(desk: Desk, group: Group, channel: str, entered: BitMap, left: BitMa
     if before > limit or before == 0:
         _whole(desk, group, channel, audience, version)
     elif entered or left:
-        names, ordinals = _columns(_named(group, entered))
-        left_names, left_ordinals = _columns(_named(group, left))
-        desk.tell_flips(
-            encode(Flips(group.app, group.group, channel, version, names, ordinals, left_names, left_ordinals))
+        left_names = [names[ordinal] for ordinal in left] if names else group.members.users_at(left)
+        told = Flips(
+            group.app,
+            group.group,
+            channel,
+            version,
+            group.members.users_at(entered),
+            list(entered),
+            left_names,
+            list(left),
         )
+        desk.tell_flips(encode(told))
 
 
 def _joined(desk: Desk, group: Group, added: BitMap, version: int) -> None:
@@ -77,24 +95,18 @@ def _joined(desk: Desk, group: Group, added: BitMap, version: int) -> None:
             flipped(desk, group, channel, added, _NOBODY, version)
 
 
-def _gone(desk: Desk, group: Group, event: MembersRemoved) -> None:
-    """Members left the group. Who of them saw what is not known any more: they are taken off every list there is.
-
-    Where so few are left that there may have been no list before, it is given anew.
-    """
-    limit = desk.policies.of(group.app).channel_list_members
-    for channel, audience in _listed(group, limit):
-        if _size(group, audience) + len(event.ordinals) > limit:
-            _whole(desk, group, channel, audience, event.version)
-            continue
-        left = Flips(group.app, group.group, channel, event.version, left=event.users, left_ordinals=event.ordinals)
-        desk.tell_flips(encode(left))
+def _gone(desk: Desk, group: Group, event: MembersRemoved, gone: Sequence[Flip]) -> None:
+    """Members left the group, and the channels that they saw."""
+    names = dict(zip(event.ordinals, event.users, strict=True))
+    for flip in gone:
+        for channel in flip.channels:
+            flipped(desk, group, channel, flip.entered, flip.left, event.version, names)
 
 
 def _whole(desk: Desk, group: Group, channel: str, audience: Audience | None, version: int) -> None:
     members = group.members.bits if audience is None else audience.among(group.members.bits)
-    names, ordinals = _columns(_named(group, members))
-    desk.tell_flips(encode(Flips(group.app, group.group, channel, version, names, ordinals, whole=True)))
+    names = group.members.users_at(members)
+    desk.tell_flips(encode(Flips(group.app, group.group, channel, version, names, list(members), whole=True)))
 
 
 def _listed(group: Group, most: int) -> Iterator[tuple[str, Audience | None]]:
@@ -113,16 +125,3 @@ def _size(group: Group, audience: Audience | None) -> int:
     if audience is None:
         return len(group.members)
     return len(group.members) - len(audience.exceptions) if audience.public else len(audience.exceptions)
-
-
-def _named(group: Group, ordinals: BitMap) -> Iterator[tuple[str, int]]:
-    for page, of_page in groupby(ordinals, key=lambda ordinal: ordinal // limits.PAGE_ORDINALS):
-        users = dict(group.members.on_page(page))
-        for ordinal in of_page:
-            if ordinal in users:
-                yield users[ordinal], ordinal
-
-
-def _columns(pairs: Iterable[tuple[str, int]]) -> tuple[list[str], list[int]]:
-    found = list(pairs)
-    return [user for user, _ in found], [ordinal for _, ordinal in found]
