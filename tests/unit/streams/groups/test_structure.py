@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from typing import Any
 
 import pytest
+from pyroaring import BitMap
 
 from streams.groups.core import GroupsCore
 from tables.grants import names_of
@@ -422,6 +424,30 @@ def test_links_hear_who_entered_and_left_in_the_batch_of_the_change(partition: P
     )
     assert seen.entries("l", AudienceDelta)
     assert len(seen.entries("l", Message)) == 1
+
+
+@pytest.mark.parametrize("crash", [False, True])
+@pytest.mark.parametrize(
+    ("command", "more", "entered", "left"),
+    [
+        (TransferOwnership, {"to": "bob"}, [2], [0]),
+        (RemoveRoleMembers, {"role": "r", "users": ["ann"]}, [], [1]),
+        (AddRoleMembers, {"role": "r", "users": ["eve"]}, [3], []),
+        (EditList, {"which": "white", "channel": "c", "clear": True, "add_users": ["bob"]}, [2], [1]),
+        (DeleteRole, {"role": "r"}, [], [1]),
+    ],
+)
+def test_links_hear_of_a_change_also_of_one_right_after_a_take_over(
+    partition: Partition, command: type[Command], more: dict[str, Any], entered: list[int], left: list[int], crash: bool
+) -> None:
+    partition.apply(ask(CreateChannel, channel="c", view_mode="private", white_roles=["r"]))
+    partition.apply(*(bind(user, at, 10 + at) for at, user in enumerate(_USERS)))
+    assert partition.apply(send("owner", "m1", _AT, channel="c")).entries("l", AudienceSet)
+    if crash:
+        partition.crash()
+    [delta] = partition.apply(ask(command, **more)).entries("l", AudienceDelta)
+    told = [list(BitMap.deserialize(b64decode(text))) if text else [] for text in (delta.entered, delta.left)]
+    assert told == [entered, left]
 
 
 # Lists.
