@@ -45,8 +45,8 @@ check: setup  ## style, types, import contracts, containers, docs
 	@$(BIN)/pytest --quiet --no-header tests/unit/test_links.py
 	@$(MAKE) --silent docs
 
-test: setup  ## all tests; those that need services start their own
-	@$(BIN)/pytest
+test: setup  ## all tests, by two runners; those that need services start their own
+	@$(BIN)/pytest --numprocesses 2
 
 docs: setup  ## build the docs site
 	@$(BIN)/sphinx-build --quiet --fail-on-warning --nitpicky docs $(SITE)

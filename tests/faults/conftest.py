@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -50,14 +49,3 @@ def theatre(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.fixture
 def stage(theatre: Theatre) -> Stage:
     return theatre.stage()
-
-
-@pytest.fixture
-def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Says what was measured, to whoever runs the tests."""
-
-    def say(what: str) -> None:
-        with capsys.disabled():
-            sys.stdout.write(f"\n{what}\n")
-
-    return say

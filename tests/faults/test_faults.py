@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-import pytest
 from aiokafka import AIOKafkaProducer
 from msgspec import Raw
 from redis.asyncio import Redis
@@ -30,7 +29,7 @@ from topics.messages import Send
 from topics.rejects import Reason
 from topics.wire import ToRequester
 
-AWAY_S: Final = 30.0
+AWAY_S: Final = 12.0  # longer than any request to Cassandra, and any pause between two, may take
 GRACE_S: Final = 6.0
 LONG_S: Final = 400
 WAIT_MS: Final = 60_000  # a worker that is restarted on a busy machine
@@ -42,25 +41,27 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-@pytest.mark.parametrize(
-    ("name", "step"),
-    [
+async def test_workers_are_killed_in_the_middle_of_a_batch_at_each_step(stage: Stage) -> None:
+    kills: list[tuple[str, Step]] = [
         ("groups", "before the send"),
         ("groups", "before the commit"),
         ("groups", "after the commit"),  # and before the local store is written
         ("users", "before the commit"),
         ("sinks", "before the commit"),  # and after the stores were written
-    ],
-)
-async def test_a_worker_is_killed_in_the_middle_of_a_batch(stage: Stage, name: str, step: Step) -> None:
-    async with stage.load(seed=1) as scene:
-        happened = await scene.happens(name, Plan(name, step, batch=5))
-        assert (happened.plan.step, happened.lane.split("/")[0], happened.records > 0) == (step, name, True)
-        await scene.until(lambda: stage.died(name), 5, f"{name} dies")
-        await asyncio.to_thread(stage.start, name)
-        await scene.until(lambda: stage.ready(name), 40, f"{name} is back")
-        await scene.until(lambda: stage.health(name)["counts"]["records"] > 0, 10, f"{name} goes on")
-        await scene.all_hear(now_ms())
+    ]
+    async with stage.load(seed=1, most_s=LONG_S) as scene:
+        for name, step in kills:
+            happened = await scene.happens(name, Plan(name, step, batch=5))
+            assert (happened.plan.step, happened.lane.split("/")[0], happened.records > 0) == (step, name, True)
+            await scene.until(lambda name=name: stage.died(name), 5, f"{name} dies")  # type: ignore[misc]
+            await asyncio.to_thread(stage.start, name)
+            await scene.until(lambda name=name: stage.ready(name), 40, f"{name} is back")  # type: ignore[misc]
+            await scene.until(
+                lambda name=name: stage.health(name)["counts"]["records"] > 0,  # type: ignore[misc]
+                10,
+                f"{name} goes on",
+            )
+            await scene.all_hear(now_ms())
 
 
 async def test_an_owner_frozen_before_its_commit_wakes_up_when_another_has_its_partitions(stage: Stage) -> None:
@@ -175,7 +176,7 @@ async def test_redis_is_flushed_under_load_and_pages_stay_whole(stage: Stage) ->
     assert scene.report.cached, "the cache fills again"
 
 
-async def test_cassandra_is_away_for_half_a_minute_under_load(services: Services, stage: Stage) -> None:
+async def test_cassandra_is_away_for_a_while_under_load(services: Services, stage: Stage) -> None:
     async with stage.load(seed=4) as scene, Pulls(stage, scene.app) as pulls:
 
         def stored() -> int:
@@ -183,7 +184,8 @@ async def test_cassandra_is_away_for_half_a_minute_under_load(services: Services
             return count
 
         def held_up() -> bool:
-            return all("cassandra" in (lane["paused_for"] or "") for lane in stage.health("sinks")["lanes"])
+            lanes = [lane for lane in stage.health("sinks")["lanes"] if lane["kind"] == "sinks"]
+            return bool(lanes) and all("cassandra" in (lane["paused_for"] or "") for lane in lanes)
 
         await asyncio.to_thread(services.stop, "cassandra")
         scene.planned.append("Cassandra was stopped")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ def serving(app: RoleApp) -> set[str]:
     return {repr(lane) for lane in app.lanes if lane.state == "serving"}
 
 
-async def in_thread(app: RoleApp, act: Callable[[Any], Awaitable[None]]) -> None:
+async def in_thread(app: RoleApp, act: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
     """Do something to the consumer where it lives."""
     await app.thread.run(act(app.thread._ensure_consumer()))
 

@@ -6,28 +6,26 @@ import signal
 import time
 from pathlib import Path
 
-import pytest
-
 from jobs.services import Services
 from tests.pipeline.pipe import Pipe, until
 
 SESSION_S = 6.0
 
 
-@pytest.mark.parametrize("point", ["before the send", "before the commit", "after the commit"])
-async def test_killed_between_any_two_steps_of_a_batch(services: Services, tmp_path: Path, point: str) -> None:
+async def test_killed_between_any_two_steps_of_a_batch_and_again_at_the_same(
+    services: Services, tmp_path: Path
+) -> None:
     async with Pipe(services.settings.kafka_bootstrap, tmp_path, 2) as pipe:
         async with pipe.feeding():
-            first = await pipe.worker("worker", point=point, after=4)
-            await first.reaches_its_point()
-            assert await first.ends() == -signal.SIGKILL
-            second = await pipe.worker("worker", point=point, after=4)
-            await second.reaches_its_point()
-            assert await second.ends() == -signal.SIGKILL
-            third = await pipe.worker("worker")
-            await third.serves(2)
+            for point in ("before the send", "before the commit", "after the commit"):
+                for _ in range(2):
+                    killed = await pipe.worker("worker", point=point, after=4)
+                    await killed.reaches_its_point()
+                    assert await killed.ends() == -signal.SIGKILL
+            last = await pipe.worker("worker")
+            await last.serves(2)
         await pipe.all_arrives()
-        assert third.status["records"] > 0
+        assert last.status["records"] > 0
 
 
 async def test_an_owner_frozen_before_its_commit_wakes_up_too_late(services: Services, tmp_path: Path) -> None:

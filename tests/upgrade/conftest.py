@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from jobs.services import Services
-from tests.faults.conftest import Theatre, tell
+from tests.faults.conftest import Theatre
 from tests.faults.stage import Stage
 
-__all__ = ["stage", "tell"]
+__all__ = ["stage"]
 
 
 @pytest.fixture
