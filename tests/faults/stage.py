@@ -214,18 +214,39 @@ class Stage(Cluster):
             most_s: the block takes no longer.
             settle_ms: how long a session may wait to be heard of, as long as no worker is there to bind it.
         """
+        async with self.loads(1, seed, most_s, settle_ms) as (scene,):
+            yield scene
+
+    @contextlib.asynccontextmanager
+    async def loads(
+        self, apps: int, seed: int, most_s: int = _SIZE.seconds, settle_ms: int = SETTLE_MS
+    ) -> AsyncIterator[list[Scene]]:
+        """As `load`, shared by several apps: users, devices, groups and sends have the same ids in each."""
         self.judged_good = False
         await asyncio.to_thread(self.set_up)
-        scene = Scene(self, seed, most_s)
+        size = replace(_SIZE, seconds=most_s, rate=_SIZE.rate // apps, team_rate=_SIZE.team_rate // apps)
+        scenes = [Scene(self, seed, size, f"-{app}" if app else "") for app in range(apps)]
         try:
-            await scene.begin()
-            yield scene
-            await scene.until(scene.was_enough, 60, "there was enough to judge")
-            await scene.come_to_rest()
+            await asyncio.gather(*(scene.begin() for scene in scenes))
+            yield scenes
+            for scene in scenes:
+                await scene.until(lambda scene=scene: scene.was_enough(apps), 60, "there was enough to judge")  # type: ignore[misc]
+            await asyncio.gather(*(scene.come_to_rest() for scene in scenes))
+            whole = await read_run(self.settings, planned=[what for scene in scenes for what in scene.planned])
         finally:
-            await scene.end()
-        await asyncio.to_thread(scene.check, settle_ms)
+            await asyncio.gather(*(scene.end() for scene in scenes))
+        report = await asyncio.to_thread(self._judged, whole, set().union(*(one.unjudged for one in scenes)), settle_ms)
+        for scene in scenes:
+            scene.whole_world, scene.report = whole, report
         self.judged_good = True
+
+    def _judged(self, whole: World, unjudged: set[tuple[str, int, int]], settle_ms: int) -> Report:
+        """Nothing lost, doubled, out of order, misdirected or missed."""
+        report = judge(without(whole, unjudged) if unjudged else whole, settled=True, settle_ms=settle_ms)
+        if not report.good:
+            told = f"{report.rules}\n{report.examples}\nplanned: {whole.planned}"
+            raise AssertionError(f"{told}\n{self.last_words()}")
+        return report
 
 
 @dataclass
@@ -234,12 +255,14 @@ class Heard:
 
     Attributes:
         newest_ms: partition -> when the newest message that was delivered from there was appended.
+        apps: whose messages were delivered.
         lives: how often sessions were bound.
         registrations: how often a link was registered.
         silence_s: partition -> the longest time that nothing was heard from there.
     """
 
     newest_ms: dict[int, int]
+    apps: set[str] = field(default_factory=set)
     lives: int = 0
     registrations: int = 0
     silence_s: dict[int, float] = field(default_factory=dict)
@@ -285,6 +308,7 @@ class _Ears(Handler):
     def on_message(self, group: Group, message: Message, slots: Sequence[int]) -> None:
         partition = partition_of(key_of(group.app, group.name), self._partitions)
         self._heard.message(partition, message.at)
+        self._heard.apps.add(group.app)
         self._handler.on_message(group, message, slots)
 
     def on_answer(self, slot: int, answer: Answer) -> None:
@@ -300,22 +324,22 @@ class Scene:
         heard: what the links heard.
         report: the judge's, once all came to rest.
         whole_world: all there is.
-        world: what is judged of it.
         planned: the faults, in words.
         unjudged: well-formed records that were made to fail, which the judge can't know: (topic, partition, offset).
     """
 
-    def __init__(self, stage: Stage, seed: int, most_s: int) -> None:
+    def __init__(self, stage: Stage, seed: int, size: Size, links: str) -> None:
+        """Prepare it; its links' names end with `links`."""
         settings = stage.settings
         self.app = f"a{uuid4().hex[:8]}"
         self.heard = Heard({})
         self.report = Report()
         self.whole_world: World
-        self.world: World
         self.planned: list[str] = []
         self.unjudged: set[tuple[str, int, int]] = set()
         self._stage = stage
-        self._scenario = two_links(write(seed, replace(_SIZE, seconds=most_s)))
+        self._links = links
+        self._scenario = two_links(write(seed, size))
         self.groups = list(self._scenario.groups)
         self.partitions = {partition_of(key_of(self.app, group), settings.partitions) for group in self.groups}
         self.crowd = Crowd(self.app, LINKS[:2], self._link)
@@ -324,7 +348,9 @@ class Scene:
 
     def _link(self, link: str, handler: Handler) -> SimulatedLink:
         settings = self._stage.settings
-        return SimulatedLink(link, settings.kafka_bootstrap, _Ears(handler, self.heard, settings.partitions))
+        return SimulatedLink(
+            link + self._links, settings.kafka_bootstrap, _Ears(handler, self.heard, settings.partitions)
+        )
 
     async def begin(self) -> None:
         """Until users are at work in every partition."""
@@ -371,13 +397,13 @@ class Scene:
         }
         return next(user for user in self._scenario.groups[group] if user not in gone)
 
-    def was_enough(self) -> bool:
-        """Whether so much was sent, delivered and heard that a fault would have hit something."""
+    def was_enough(self, apps: int) -> bool:
+        """Whether so much was sent, delivered and heard, of what apps share, that a fault would have hit something."""
         counts = self.crowd.counts
-        return counts.accepted > _LEAST_ACCEPTED and counts.delivered > _LEAST_DELIVERED
+        return counts.accepted > _LEAST_ACCEPTED // apps and counts.delivered > _LEAST_DELIVERED // apps
 
     async def come_to_rest(self) -> None:
-        """Nobody begins anything any more; wait until everything is answered and stored, and have it judged."""
+        """Nobody begins anything any more; wait until everything is answered and stored."""
         assert self._task is not None
         self._scenario.actions.clear()  # the play is at one of them: it was the last
         try:
@@ -385,16 +411,6 @@ class Scene:
         except ExceptionGroup as group:
             told = "\n".join(str(error) for error in group.exceptions)
             raise AssertionError(f"{told}\nplanned: {self.planned}\n{self._stage.last_words()}") from group
-        self.whole_world = await read_run(self._stage.settings, planned=self.planned)
-        self.world = without(self.whole_world, self.unjudged) if self.unjudged else self.whole_world
-
-    def check(self, settle_ms: int) -> None:
-        """Nothing lost, doubled, out of order, misdirected or missed."""
-        self.report = judge(self.world, settled=True, settle_ms=settle_ms)
-        if not self.report.good:
-            raise AssertionError(
-                f"{self.report.rules}\n{self.report.examples}\nplanned: {self.planned}\n{self._stage.last_words()}"
-            )
 
     async def end(self) -> None:
         """The links leave."""

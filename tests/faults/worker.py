@@ -50,12 +50,14 @@ class Plan(msgspec.Struct, frozen=True):
             written after them.
         batch: at which batch that has what the kind is there for, counted from when the plan is put down.
         freeze: stop the process instead of ending it.
+        topic: batches with records of this topic are counted; None: of what the kind is there for.
     """
 
     kind: str
     step: Step
     batch: int
     freeze: bool = False
+    topic: str | None = None
 
 
 class Happened(msgspec.Struct, frozen=True):
@@ -94,10 +96,10 @@ class FaultyLane(Lane):
 
     def __init__(self, kind: LaneKind, partition: int, edges: Edges) -> None:
         super().__init__(kind, partition, edges)
-        self._records = 0  # of those counted, in the batch that is being committed
+        self._applied: Applied | None = None
 
     async def _send(self, applied: Applied) -> dict[tuple[str, int], int]:
-        self._records = sum(record.topic == _COUNTED[self.kind.name] for record in applied.records)
+        self._applied = applied
         self._passes("before the send")
         return await super()._send(applied)
 
@@ -108,17 +110,19 @@ class FaultyLane(Lane):
 
     def _passes(self, step: Step) -> None:
         place = plan_in(self.folder)
-        if not self._records or not place.exists():
+        if self._applied is None or not place.exists():
             return
         plan = msgspec.json.decode(place.read_bytes(), type=Plan)
-        if (plan.kind, plan.step) != (self.kind.name, step):
+        counted = plan.topic or _COUNTED[self.kind.name]
+        records = sum(record.topic == counted for record in self._applied.records)
+        if (plan.kind, plan.step) != (self.kind.name, step) or not records:
             return
         FaultyLane._counted += 1
         if FaultyLane._counted < plan.batch:
             return
         FaultyLane._counted = 0
         now_ms = self._edges.wall_ms()
-        happened = Happened(plan, os.getpid(), repr(self), self._records, now_ms)
+        happened = Happened(plan, os.getpid(), repr(self), records, now_ms)
         place.unlink()
         _write_whole(happened_in(self.folder), msgspec.json.encode(happened))
         os.kill(os.getpid(), signal.SIGSTOP if plan.freeze else signal.SIGKILL)
