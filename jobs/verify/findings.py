@@ -70,7 +70,10 @@ RULES: Final[dict[str, tuple[Kind, str]]] = {
     "audience_chain": ("out_of_order", "an audience's changes are not those between what was told before and after"),
     "audience_version": ("out_of_order", "an audience's version falls, or lies past what names it"),
     "audience_unbound": ("wrong_recipients", "an audience names who is not bound on its link"),
-    "hint_wrong": ("wrong_recipients", "a hint of a change is for who is not bound, or of no change"),
+    "hint_wrong": (
+        "wrong_recipients",
+        "a hint is for who is not bound, or names a channel to who does not see it, or is of no change",
+    ),
     "no_session": ("wrong_recipients", "a slot was bound that is no session of the link"),
     "other_user": ("wrong_recipients", "a slot was bound under the ordinal of another user"),
     "stranger": ("wrong_recipients", "a message reached the session of who was no member at its version"),

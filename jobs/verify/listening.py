@@ -140,13 +140,19 @@ class Listening:
             del self.audiences[entry.audience]
 
     def hint(self, entry: Changed, where: str) -> None:
-        """Something of the group changed."""
+        """Something of the group changed; channels are named to those who see them."""
         told = f"{where} {self}: since {entry.since} up to {entry.version}"
         if not entry.since < entry.version <= self.group.version or not entry.what:
             self.findings.add("hint_wrong", told)
         members = self._ordinals(entry.members, where)
         if not members <= self._present.sessions.keys() or not self._present.sessions:
             self.findings.add("hint_wrong", f"{told} for who is not bound: {sorted(members)[:5]}")
+        if (named := members if entry.members else self._named(entry, where)) is None:
+            return
+        for channel in entry.channels:
+            if unseen := named - self._present.seers(channel, entry.version).who:
+                who = ", ".join(self._user_of(ordinal) for ordinal in sorted(unseen)[:5])
+                self.findings.add("hint_wrong", f"{told} names {channel} to who does not see it: {who}", len(unseen))
 
     def hear(self, message: Message, where: str) -> int:
         """A message; gives how many sessions it reaches."""
@@ -186,7 +192,7 @@ class Listening:
 
     # -- audiences ---------------------------------------------------------------------------------------------------
 
-    def _named(self, entry: Message | SignalOut | Head, where: str) -> AbstractSet[int] | None:
+    def _named(self, entry: Message | SignalOut | Head | Changed, where: str) -> AbstractSet[int] | None:
         """The ordinals whom it names; None where the link can't tell."""
         if not entry.audience:
             return self._present.sessions.keys()

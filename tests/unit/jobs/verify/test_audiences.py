@@ -239,6 +239,7 @@ SPOILT: dict[str, list[Mutation]] = {
         _hint(since=3),
         _hint(version=99),
         _hint(what=[]),
+        _hint(channels=["council"]),
         _hint(members=b64encode(BitMap([77]).serialize()).decode()),
     ],
     "unreadable": [changed(DELIVERIES, AudienceSet, members="AAAA")],
