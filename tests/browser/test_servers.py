@@ -12,7 +12,7 @@ from tests.browser.conftest import Whole
 from tests.browser.driver import Tab, browser
 
 
-async def test_a_role_opens_a_private_channel_live_and_closes_it_when_it_is_taken(whole: Whole) -> None:
+async def test_what_roles_and_lists_open_and_close_comes_and_goes_live(whole: Whole) -> None:
     async with browser() as chromium:
         ann = await Tab.open(chromium, whole.gateways[0], "ann")
         bob = await Tab.open(chromium, whole.gateways[1], "bob")
@@ -42,6 +42,11 @@ async def test_a_role_opens_a_private_channel_live_and_closes_it_when_it_is_take
         await bob.say("glad to be in")
         await ann.sees(3, "glad to be in", "bob")
         await expect(bob.page.locator("#why")).to_have_text("of your role crew")
+
+        await ann.manage("acme", "list-form", "Put on", channel="general", which="black", role="crew")
+        await expect(bob.channels).to_have_text(["ops"])
+        await ann.manage("acme", "list-form", "Take off", channel="general", which="black", role="crew")
+        await expect(bob.channels).to_have_text(["general", "ops"])
 
         await ann.manage("acme", "member-form", "Take", role="crew", user="bob")
         await ann.close_dialog()
