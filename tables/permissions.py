@@ -97,7 +97,10 @@ def why(group: Group, ordinal: int, permission: Permission, place: Place | None 
 
 
 def holders(group: Group, permission: Permission) -> BitMap:
-    """The members who may do this on the group's level, the owner among them. Costs roles, not members."""
+    """The members who may do this on the group's level, the owner among them. Costs roles, not members.
+
+    All roles of a member are taken to count: ask `may` of one that may have more than ROLES_OF_MEMBER.
+    """
     bit = BIT[permission]
     if group.ruled:
         roles, grants = group.structure.roles, group.structure.roles.grants

@@ -18,6 +18,7 @@ from tables.audiences import Flip
 from tables.groups import Group
 from tables.outbox import Outlet
 from tables.windows import Pending
+from topics import limits
 from topics.codec import encode
 from topics.deliveries import Changed, What
 from topics.events import (
@@ -131,8 +132,10 @@ def _tell(group: Group, pending: Pending) -> int:
     for outlet, flipped in pending.flipped.items():
         bound = group.map.ordinals(outlet)
         if members := flipped & bound:
-            named = "" if members == bound else as_text(members)
-            told += _put([outlet], _entry(group, pending, ["visibility"], [], members=named))
+            text = "" if members == bound else as_text(members)
+            if len(text) > limits.LOT_BYTES:
+                text = ""  # so many that the rest may look as well
+            told += _put([outlet], _entry(group, pending, ["visibility"], [], members=text))
     return told
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pyroaring import BitMap
 
 from tables.groups import Group
-from tables.permissions import holders
+from tables.permissions import holders, may
 from topics.codec import encode
 from topics.events import (
     ApplicationEnded,
@@ -182,6 +182,6 @@ def _inviter(group: Group, invite: str) -> str | None:
 def _approvers(desk: Desk, group: Group) -> list[str]:
     """The owner and others who may approve, at most as many as the policy lets be told."""
     most = desk.policies.of(group.app).notice_users
-    may = holders(group, "approve")
     first = [] if group.owner is None else [group.owner]
-    return group.members.users_at([*first, *islice(may - BitMap(first), max(0, most - len(first)))])
+    others = (ordinal for ordinal in holders(group, "approve") - BitMap(first) if may(group, ordinal, "approve"))
+    return group.members.users_at([*first, *islice(others, max(0, most - len(first)))])

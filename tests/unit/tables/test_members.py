@@ -107,6 +107,7 @@ def test_members_are_a_dict_of_dense_ordinals_never_used_twice_also_where_hashes
             asked = ["stranger", *reversed(_NAMES), *_NAMES[:3]]
             known = [(user, oracle.ordinals[user]) for user in dict.fromkeys(asked) if user in oracle.ordinals]
             assert kept.members.named(asked) == kept.members.named(iter(asked)) == known
+            assert kept.members.users_at([at for at, _ in by_ordinal]) == [user for _, user in by_ordinal]
             for start in (first, first + 5):
                 assert kept.members.users_from(start, 3) == [pair for pair in by_ordinal if pair[0] >= start][:3]
         before = list(kept.members)

@@ -12,7 +12,7 @@ from pyroaring import BitMap
 from tables.grants import ALL, BIT, Grant, mask_of, names_of
 from tables.groups import Group, Groups
 from tables.outbox import Outbox
-from tables.permissions import OWNER_RANK, held, may, may_in, outranks, outranks_role, rank, why
+from tables.permissions import OWNER_RANK, held, holders, may, may_in, outranks, outranks_role, rank, why
 from tables.rows import Rows
 from tables.structure import Place, category_place
 from tables.voids import Voids
@@ -117,6 +117,8 @@ def test_permissions_are_what_the_levels_say(seed: int) -> None:
             for permission in _PERMISSIONS:
                 asked = may(group, ordinal, permission) if at is None else may_in(group, ordinal, at, permission)
                 assert why(group, ordinal, permission, at).may == asked == (permission in expected)
+    for permission in _PERMISSIONS:
+        assert list(holders(group, permission)) == [one for one in range(6) if may(group, one, permission)]
 
 
 def test_every_permission_has_a_bit_that_never_changes() -> None:

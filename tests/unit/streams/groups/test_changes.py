@@ -222,6 +222,14 @@ def test_whose_visibility_changed_is_told_so_and_nobody_else(partition: Partitio
     ]
 
 
+def test_those_whose_visibility_changed_are_everybody_on_a_link_where_they_are_too_many_to_name(
+    partition: Partition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "LOT_BYTES", 10)
+    hints = partition.apply(ask(RemoveRoleMembers, role="r", users=["ann"])).entries("l", Changed)
+    assert [(hint.what, hint.members) for hint in hints] == [(["roles"], ""), (["visibility"], "")]
+
+
 def test_a_link_that_is_told_by_a_delta_is_told_once(partition: Partition) -> None:
     partition.apply(ask(UpdateChannel, channel="closed", name="n"))  # introduces the audience
     partition.tick(10_000)
