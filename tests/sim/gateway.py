@@ -16,12 +16,15 @@ from topics.codec import decode, encode
 from topics.deliveries import Bound, Changed, DeliveryLot, Entry, Head, NoticeLot, SignalOut, Unbound
 from topics.keys import key_of, partition_of
 from topics.links import Beat, Leave, Register, Void
-from topics.messages import Message
+from topics.messages import MAIN, Message
 from topics.resync import Resync
 from topics.sessions import Down, Up
 from topics.wire import LinkAddress, ToSession
 
 Emit = Callable[[str, str, int, bytes | None, bytes], None]  # who, topic, partition, key, value
+
+
+_Channel = tuple[str, str, str]  # app, group, channel
 
 
 class BrokenRuleError(Exception):
@@ -62,9 +65,9 @@ class Source:
     lost: bool = False  # a hole was seen or provoked: nothing counts until the reset
     asked_ms: int = -1
     bindings: dict[tuple[str, str], set[tuple[int, int]]] = field(default_factory=dict)
-    last: dict[tuple[str, str, int], int] = field(default_factory=dict)  # app, group, slot -> last seq held
-    pushed: dict[tuple[str, str], int] = field(default_factory=dict)  # the newest seq that came as a message
-    announced: dict[tuple[str, str], int] = field(default_factory=dict)  # the newest seq that a head named
+    last: dict[tuple[str, str, int], int] = field(default_factory=dict)  # app, group, slot -> last seq of MAIN held
+    pushed: dict[_Channel, int] = field(default_factory=dict)  # the newest seq that came as a message
+    announced: dict[_Channel, int] = field(default_factory=dict)  # the newest seq that a head named
 
 
 class Gateway:
@@ -250,13 +253,16 @@ class Gateway:
                     source.last.pop((app, group, pair[1]), None)
                 if not held:
                     source.bindings.pop((app, group), None)
-                    source.pushed.pop((app, group), None)
+                    for channel in [one for one in source.pushed if one[:2] == (app, group)]:
+                        del source.pushed[channel]
             case Message(app=app, group=group):
-                self._expand(source, app, group, entry.prev, entry.seq)
-                source.pushed[app, group] = entry.seq
+                self._expand(source, entry, entry.prev)
+                before = source.pushed.get((app, group, entry.channel), 0)
+                require(entry.seq > before, f"{self.link}: {app}:{group}/{entry.channel} {entry.seq} after {before}")
+                source.pushed[app, group, entry.channel] = entry.seq
             case Head(app=app, group=group):
-                self._expand(source, app, group, entry.seq, entry.seq)
-                source.announced[app, group] = entry.seq
+                self._expand(source, entry, entry.seq)
+                source.announced[app, group, entry.channel] = entry.seq
             case SignalOut(app=app, group=group):
                 require(
                     source.bindings.get((app, group)), f"{self.link}: a signal for {app}:{group}, which nobody hears"
@@ -283,12 +289,14 @@ class Gateway:
         for pair in zip(bound.ordinals, bound.slots, strict=True):
             require(pair not in held, f"{self.link}: {bound.app}:{bound.group} bound {pair} twice")
             held.add(pair)
-            source.last[bound.app, bound.group, pair[1]] = bound.heads[0][1]  # pulled up to there
+            source.last[bound.app, bound.group, pair[1]] = dict(bound.heads).get(MAIN, 0)  # pulled up to there
 
-    def _expand(self, source: Source, app: str, group: str, prev: int, seq: int) -> None:
+    def _expand(self, source: Source, entry: Message | Head, prev: int) -> None:
+        """Whoever is bound hears what comes into the one channel of a group; who hears others the verifier judges."""
+        app, group, seq = entry.app, entry.group, entry.seq
         held = source.bindings.get((app, group), set())
         require(held, f"{self.link}: {app}:{group} seq {seq}, which nobody hears")
-        for _, slot in held:
+        for _, slot in held if entry.channel == MAIN else ():
             last = source.last[app, group, slot]
             require(last == prev, f"{self.link}: {app}:{group} slot {slot} holds {last}, then {seq} after {prev}")
             source.last[app, group, slot] = seq

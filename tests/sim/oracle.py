@@ -101,7 +101,7 @@ def _members(world: World) -> Members:
                 case "MembersRemoved":
                     for user in event.users:
                         del group[user]
-                case _:
+                case "GroupDeleted":
                     group.clear()
     return members
 
@@ -116,20 +116,23 @@ def _judge_gateways(world: World, members: Members) -> None:
         held = {group: bound for source in gateway.sources.values() for group, bound in source.bindings.items()}
         require(held == due, f"{gateway.link} holds {held}, due {due}")
         for (app, group), bound in held.items():
-            newest = _newest_seq(world, app, group)
+            if (newest := _newest_seq(world, app, group)) is None:
+                continue
             source = gateway.sources[partition_of(key_of(app, group), world.partitions)]
-            if source.pushed.get((app, group)) == newest:
-                told = source.announced.get((app, group))
+            if source.pushed.get((app, group, MAIN)) == newest:
+                told = source.announced.get((app, group, MAIN))
                 require(told == newest, f"{gateway.link}: {app}:{group} is quiet at {newest}, announced {told}")
             for _, slot in bound:
                 last = source.last[app, group, slot]
                 require(last == newest, f"{gateway.link} slot {slot} holds {app}:{group} up to {last} of {newest}")
 
 
-def _newest_seq(world: World, app: str, group: str) -> int:
+def _newest_seq(world: World, app: str, group: str) -> int | None:
+    """Of the one channel of a group; None if it has others."""
     core = world.owners["groups", partition_of(key_of(app, group), world.partitions)].core
     assert isinstance(core, GroupsCore)
-    return core.desk.groups.touch(app, group).numbers(MAIN).seq
+    found = core.desk.groups.touch(app, group)
+    return found.numbers(MAIN).seq if found.has_channel(MAIN) else None
 
 
 def _judge_lane(world: World, lane: SimLane) -> None:
@@ -176,7 +179,7 @@ def _judge_groups_rows(world: World, lane: SimLane, members: Members) -> None:
             told = {user: ordinal for ordinal, user in touched.members}
             found = {user: touched.members.ordinal_of(user) for user in users}
             require(told == users == found, f"{app}:{name}: {told} and {found}, told of {users}")
-            for prefix in (keys.PAGE, keys.DELTA, keys.SENDS):
+            for prefix in (keys.PAGE, keys.DELTA, keys.SENDS, *keys.PARTS):
                 key = keys.name(prefix, key_of(app, name))
                 require(touched.alive or not list(rows.scan(key)), f"{app}:{name} ended, {prefix!r} rows are left")
 

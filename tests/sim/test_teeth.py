@@ -10,19 +10,26 @@ from typing import Any, Final
 from unittest.mock import patch
 
 import pytest
+from pyroaring import BitMap
 
 import tables.groups
-from streams.groups import bindings, cleanup, dispatch
+from streams.groups import audiences, bindings, cleanup, dispatch
 from streams.groups.desk import Desk
 from streams.links.core import LinksCore
+from tables import sight, structure
+from tables.audiences import Audiences
+from tables.bans import Bans
 from tables.channels import Channel
 from tables.linkmap import LinkMap
 from tables.members import Members
 from tables.outbox import Outlet
 from tables.quiet import Quiet
+from tables.roles import Roles
 from tables.rolls import Rolls
 from tables.rows import LOCAL, Rows
 from tables.sessions import Sessions
+from tables.structure import Structure
+from tables.visibility import visible_among
 from tests.sim import lane
 from tests.sim.broker import Broker, Log, Producer
 from tests.sim.lane import Applied, SimLane
@@ -141,6 +148,14 @@ def _lots_from_one_after_take_over() -> Context[Any]:
     return patch.object(Rows, "get", lambda self, key: None if key == b"n" else whole(self, key))
 
 
+def _take_untold(group: tables.groups.Group) -> None:
+    group.audiences.take_told(group.map, group.version)
+
+
+def _owner_as_others() -> Context[Any]:
+    return patch.object(sight, "visible_among", lambda rule, among, _: visible_among(rule, among, None))
+
+
 _BROKEN: Final[dict[str, Break]] = {
     "the local rows are written before the commit": _store_before_commit,
     "offsets are committed before the transaction": _offsets_before_commit,
@@ -168,14 +183,27 @@ _BROKEN: Final[dict[str, Break]] = {
     "a Link map's version stands still": _version_stands_still,
     "lots are numbered from 1 after a take-over": _lots_from_one_after_take_over,
     "bindings are told after the messages": lambda: patch.object(dispatch, "_deliver", _deliver_before_settled),
+    "changes of audiences are not told": lambda: patch.object(audiences, "tell_changes", _take_untold),
+    "a change of who holds a role is not followed": lambda: patch.object(Structure, "_touched_by", lambda *_: {}),
+    "a list's change is not followed": lambda: patch.object(Structure, "_decides", lambda *_: False),
+    "the dormant list decides": lambda: patch.dict(structure.ACTIVE, {"public": "white", "private": "black"}),
+    "a follower keeps its own lists": lambda: patch.object(Structure, "place_of", lambda _, channel: channel),
+    "the owner sees no more than others": _owner_as_others,
+    "a new listener is not told its audiences": lambda: patch.object(Audiences, "of_ordinal", lambda *_: []),
+    "a link that begins anew is taken to know its audiences": lambda: patch.object(Audiences, "forget", _nothing),
+    "all are named, whoever sees it": lambda: patch.object(Audiences, "of", _nothing),
+    "mutes are not asked for": lambda: patch.object(dispatch, "_muted_until", lambda *_: 0),
+    "permission to send is not asked for": lambda: patch.object(dispatch, "may_in", lambda *_: True),
+    "who lost a role may still do what it allowed": lambda: patch.object(Roles, "remove", lambda *_: BitMap()),
+    "bans are not asked for": lambda: patch.object(Bans, "_live", _nothing),
     "quiet channels are kept in memory only": lambda: patch.object(Quiet, "heard", _heard_in_memory),
     "quiet channels are not announced": lambda: patch.object(dispatch, "announce_heads", _nothing),
 }
 
 
-def _deliver_before_settled(desk: Desk, group: tables.groups.Group, send: Any, seq: int) -> None:
+def _deliver_before_settled(desk: Desk, group: tables.groups.Group, send: Any, channel: Channel) -> None:
     outlets, group.map.outlets = group.map.outlets, ()
-    _deliver(desk, group, send, seq)
+    _deliver(desk, group, send, channel)
     group.map.outlets = outlets
 
 

@@ -9,8 +9,10 @@ from random import Random
 from typing import Any, Final
 from unittest.mock import patch
 
+import msgspec
 from msgspec import Raw
 
+from tests.sim.asks import CHANNELS, Asks
 from tests.sim.broker import Broker
 from tests.sim.gateway import BrokenRuleError, Gateway, Session, require
 from tests.sim.lane import GROUPS, LINKS, POISON, USERS, Kind, Room, SimLane
@@ -18,7 +20,7 @@ from tests.sim.store import SimStore
 from topics import limits
 from topics.codec import encode
 from topics.keys import key_of, partition_of
-from topics.messages import Send, Signal
+from topics.messages import MAIN, Send, Signal
 from topics.relations import AddMembers, CreateGroup, DeleteGroup, RelationRecord, RemoveMembers
 from topics.wire import ReplyTo, ToRequester, ToSession
 
@@ -73,6 +75,7 @@ class World:
         self.users = [f"u{i}" for i in range(rng.choice([4, 6, 9]))]
         self.sends: list[Send] = []  # for resends
         self._members: dict[tuple[str, str], set[str]] = {group: set() for group in self.groups}  # as was asked for
+        self._shapes: dict[tuple[str, str], str] = {}  # of groups, as was asked for last
         self.bad: Counter[tuple[str, int, bytes]] = Counter()  # records that must be rejected
         self._net: dict[tuple[str, str, int], deque[tuple[bytes | None, bytes]]] = {}
         self._stores: dict[tuple[str, int, int], SimStore] = {}
@@ -337,11 +340,33 @@ class World:
     def create(self, group: tuple[str, str]) -> None:
         """A group is asked for, with most of the users."""
         users = self.rng.sample(self.users, self.rng.randint(2, len(self.users)))
-        shape: Any = self.rng.choices(["team", "direct"], [9, 1])[0]
+        shape: Any = self.rng.choices(["team", "direct", "server"], [4, 1, 5])[0]
         members = users[:2] if shape == "direct" else users
+        owner = self.rng.choice([None, members[0]])
         request, reply = self._id("q"), self._reply(group[0])
         self._members[group] |= set(members)
-        self._command(CreateGroup(*group, shape, members, request=request, reply=reply))
+        self._shapes[group] = shape
+        way = self.rng.choice(["caller", "k0"])
+        self._command(CreateGroup(*group, shape, members, owner=owner, request=request, reply=reply), way)
+        if shape == "server":
+            for command in self._asks(group).founding():
+                self._command(command, way)
+
+    def rule(self) -> None:
+        """A command on who sees and who may, in an order that makes sense or not; and messages that follow it."""
+        servers = [group for group, shape in self._shapes.items() if shape == "server"]
+        group = self.rng.choice(servers if servers and self.rng.random() < 0.85 else self.groups)
+        request, reply = self._id("q"), self._reply(group[0])
+        self._command(msgspec.structs.replace(self._asks(group).one(), request=request, reply=reply))
+        for _ in range(self.rng.randint(0, 4)):
+            self.say(group)
+
+    def _asks(self, group: tuple[str, str]) -> Asks:
+        return Asks(self.rng, group, self.users, self.now_ms)
+
+    def _channel(self, group: tuple[str, str]) -> str:
+        """Where to send: most often where there is such a channel."""
+        return self.rng.choice([*CHANNELS, *CHANNELS[:2]]) if self._shapes.get(group) == "server" else MAIN
 
     def relate(self) -> None:
         """A command on a group, in an order that makes sense or not."""
@@ -363,13 +388,13 @@ class World:
         if kind in {"create", "renew"}:
             self.create(group)
 
-    def _command(self, command: RelationRecord) -> None:
-        self._by_group("relations", command.app, command.group, encode(command))
+    def _command(self, command: RelationRecord, way: str = "") -> None:
+        self._by_group("relations", command.app, command.group, encode(command), way)
 
     def burst(self) -> None:
-        """Some messages to one group."""
+        """Some messages to one group; a server has more channels to send into."""
         group = self.rng.choice(self.groups)
-        for _ in range(self.rng.randint(1, 5)):
+        for _ in range(self.rng.randint(1, 8 if self._shapes.get(group) == "server" else 5)):
             self.say(group)
 
     def say(self, group: tuple[str, str]) -> None:
@@ -379,7 +404,8 @@ class World:
         body = Raw(f'"{client_id}{"." * rng.choice([1, 10, 200])}"'.encode())
         late = rng.choices([0, -500, 1_500, -7_000, 9_000], [20, 4, 4, 1, 1])[0]
         sender, device = self._sender(group), rng.choice(["d0", "d1"])
-        send = Send(*group, sender, device, client_id, self.now_ms + late, body, reply=self._reply(group[0], sender))
+        reply = self._reply(group[0], sender)
+        send = Send(*group, sender, device, client_id, self.now_ms + late, body, self._channel(group), reply=reply)
         self.sends.append(send)
         self._by_group("messages", *group, encode(send))
 
@@ -399,7 +425,7 @@ class World:
         """A signal."""
         group = self.rng.choice(self.groups)
         body = Raw(f'"{self._id("s")}"'.encode())
-        self._by_group("messages", *group, encode(Signal(*group, self._sender(group), body)))
+        self._by_group("messages", *group, encode(Signal(*group, self._sender(group), body, self._channel(group))))
 
     def bad_record(self) -> None:
         """A record that hurts itself."""
@@ -447,8 +473,8 @@ class World:
 
 _Action = Callable[[World], None]
 _REQUESTS: Final[tuple[list[_Action], list[int]]] = (
-    [World.burst, World.say_again, World.signal, World.relate, World.up, World.down],
-    [24, 8, 5, 18, 34, 11],
+    [World.burst, World.say_again, World.signal, World.relate, World.rule, World.up, World.down],
+    [24, 8, 5, 14, 22, 34, 11],
 )
 _FAULTS: Final[tuple[list[_Action], list[int]]] = (
     [
