@@ -231,8 +231,9 @@ class Audiences:
         return self._of[place]
 
     def of_ordinal(self, outlet: Outlet, ordinal: int) -> list[int]:
-        """The audiences that a link knows and that a member is in."""
-        return [audience.id for audience in self._told_on.get(outlet, ()) if audience.holds(ordinal)]
+        """The audiences that a link knows and that a member is in, as far as links were told: deltas say the rest."""
+        known = self._told_on.get(outlet, ())
+        return [audience.id for audience in known if audience.holds(ordinal) is not (ordinal in audience.flipped)]
 
     def known_on(self, outlet: Outlet) -> bool:
         """Whether a link knows any."""

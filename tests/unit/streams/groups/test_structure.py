@@ -17,7 +17,7 @@ from tables.visibility import visible
 from tests.cores import LINKS, Partition, add, ask, bind, create, delete, do, groups, remove, send
 from topics import limits
 from topics.answers import Refused
-from topics.deliveries import AudienceDelta, AudienceSet
+from topics.deliveries import AudienceDelta, AudienceSet, Bound
 from topics.entities import EVERYONE, Category, Channel, GroupKind, Override, Permission
 from topics.events import (
     CategoryCreated,
@@ -448,6 +448,17 @@ def test_links_hear_of_a_change_also_of_one_right_after_a_take_over(
     [delta] = partition.apply(ask(command, **more)).entries("l", AudienceDelta)
     told = [list(BitMap.deserialize(b64decode(text))) if text else [] for text in (delta.entered, delta.left)]
     assert told == [entered, left]
+
+
+def test_a_listener_who_begins_in_the_batch_of_a_change_enters_once(partition: Partition) -> None:
+    partition.apply(ask(CreateChannel, channel="c", view_mode="private", white_roles=["r"]), bind("ann", 1, 11))
+    partition.apply(send("ann", "m1", _AT, channel="c"))
+    seen = partition.apply(ask(AddRoleMembers, role="r", users=["bob", "eve"]), bind("bob", 2, 12))
+    [bound], [delta] = seen.entries("l", Bound), seen.entries("l", AudienceDelta)
+    assert (bound.ordinals, bound.audiences) == ([2], [])
+    assert list(BitMap.deserialize(b64decode(delta.entered))) == [2]
+    [bound] = partition.apply(bind("eve", 3, 13)).entries("l", Bound)
+    assert (bound.ordinals, bound.audiences) == ([3], [[delta.audience]])
 
 
 # Lists.
