@@ -196,7 +196,7 @@ class Worker:
                         batch_bytes=limits.SINK_BATCH_BYTES,
                     ),
                     # Lanes of their own: a million changed rows on their way do not hold up messages.
-                    LaneKind(_FINAL, final.INPUTS, None, make_final, self._final),
+                    LaneKind(_FINAL, final.INPUTS, None, make_final, self._final, batch_bytes=limits.RECORD_BYTES),
                 ]
 
     def _announced(self, kind: str, make: Callable[[Rows, int, int, int], Core]) -> MakeCore:

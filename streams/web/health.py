@@ -186,6 +186,22 @@ class StoredUpTo(msgspec.Struct, frozen=True):
     at: int
 
 
+class StateUpTo(msgspec.Struct, frozen=True):
+    """How far a partition of a topic is in the final state.
+
+    Attributes:
+        topic: `relation-events` or `channel-members`.
+        partition: which.
+        offset: the first that is not stored yet.
+        at: append time of the last stored record.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    at: int
+
+
 class Following(msgspec.Struct, frozen=True):
     """How well the worker knows the others: its views ask owners, and read what is not stored, by what it follows.
 
@@ -214,6 +230,7 @@ class HealthAnswer(msgspec.Struct, frozen=True):
         lanes: those it has now.
         counts: what its lanes did since it started, and how things stand.
         stored: how far history is stored, as it knows.
+        final: how far the final state is stored, as it knows.
         following: how well it knows that, and where the others are.
     """
 
@@ -225,6 +242,7 @@ class HealthAnswer(msgspec.Struct, frozen=True):
     lanes: Sequence[LaneState]
     counts: Mapping[str, int]
     stored: list[StoredUpTo]
+    final: list[StateUpTo]
     following: Following
 
 
@@ -261,6 +279,10 @@ class HealthView:
             lanes=state.lanes,
             counts=state.counts,
             stored=[StoredUpTo(one.partition, one.offset, one.at) for one in watermarks],
+            final=[
+                StateUpTo(one.topic, one.partition, one.offset, one.at)
+                for one in self._directory.state_watermarks().values()
+            ],
             following=self._following(),
         )
         return web.Response(body=encode(body), content_type="application/json")

@@ -11,7 +11,7 @@ from aiohttp import web
 from streams.web.health import STATUSES, Facts, HealthView, LaneState, Progress, WorkerState, judge
 from streams.web.owners import Directory
 from topics import limits
-from topics.owners import Stored
+from topics.owners import StateStored, Stored
 
 REQUEST = cast("web.Request", None)  # these views read nothing of it
 SESSION_S = 6.0
@@ -25,6 +25,7 @@ def lane(state: str, **known: Any) -> LaneState:
 def view(*lanes: LaneState, joined: bool = True) -> HealthView:
     directory = Directory()
     directory.stored(Stored(1, 40, 5_000))
+    directory.stored(StateStored("relation-events", 1, 7, 6_000))
     return HealthView(lambda: WorkerState("sinks", joined=joined, lanes=lanes, counts={"stored": 3}), directory)
 
 
@@ -58,6 +59,7 @@ async def test_health_tells_lanes_pauses_lag_and_watermarks() -> None:
         ],
         "counts": {"stored": 3},
         "stored": [{"partition": 1, "offset": 40, "at": 5_000}],
+        "final": [{"topic": "relation-events", "partition": 1, "offset": 7, "at": 6_000}],
         "following": {"complete": False, "behind": 0, "looked_s": None, "begun_anew": 0},
     }
 
