@@ -28,7 +28,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 #: Where tests use the real services: one runner plays all of these, one after the other, so that they are started once.
-_ON_SERVICES: Final = ("tests/faults/", "tests/pipeline/", "tests/upgrade/", "tests/browser/test_whole.py")
+_ON_SERVICES: Final = (
+    *("tests/faults/", "tests/pipeline/", "tests/upgrade/"),
+    *("tests/browser/test_servers.py", "tests/browser/test_whole.py"),
+)
 
 
 class OneForTheServices(LoadScopeScheduling):  # type: ignore[misc] # published without types
