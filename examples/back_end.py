@@ -110,12 +110,10 @@ async def server(back_end: BackEnd) -> None:
         await back_end.command("remove_members", group, by="bob", users=["eve"]),  # refused: bob may not
         await back_end.command("ban_members", group, by="ann", users=["eve"]),
         await back_end.command("join", group, by="eve", user="eve"),  # refused: banned
-        *await asyncio.gather(
-            *(
-                back_end.command("add_members", group, users=lot, change_set="fans", part=part, parts=len(lots))
-                for part, lot in enumerate(lots, 1)
-            )
-        ),
+        *[
+            await back_end.command("add_members", group, users=lot, change_set="fans", part=part, parts=len(lots))
+            for part, lot in enumerate(lots, 1)
+        ],
         await back_end.command("delete_group", group),
     ):
         print(json.dumps(answer))  # noqa: T201 - what it is for

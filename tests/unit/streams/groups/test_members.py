@@ -30,6 +30,7 @@ from topics.relations import (
     BanMembers,
     Command,
     CreateChannel,
+    CreateCode,
     CreateGroup,
     CreateRole,
     DeleteGroup,
@@ -382,3 +383,19 @@ def test_a_later_life_of_the_group_knows_nothing_of_bans_mutes_and_profiles(part
         group = _group(partition)
         assert _members(partition) == ["ann", "eve"]
         assert (len(group.bans), len(group.mutes), len(group.profiles), group.muted_until) == (0, 0, 0, 0)
+
+
+def test_two_apps_with_the_same_ids_never_touch(partition: Partition) -> None:
+    partition.apply(ask(CreateGroup, app="other", members=["owner", "ann"], owner="owner", kind="server"))
+    partition.apply(
+        ask(BanMembers, users=["eve"]),
+        ask(Mute, users=["ann"], until=_LATER),
+        ask(UpdateMember, user="ann", nick="Ann"),
+        ask(CreateCode, code="k"),
+    )
+    assert do(partition, Join, app="other", user="eve", code="k").answer == "unknown_code"
+    assert do(partition, Join, app="other", user="eve").answer == 1
+    core = partition.core
+    assert isinstance(core, GroupsCore)
+    others = core.desk.groups.look("other", "g")
+    assert (others.mutes.all(_AT), len(others.profiles), others.version) == ({}, 0, 2)
