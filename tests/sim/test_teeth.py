@@ -37,7 +37,7 @@ from tests.sim.run import run
 from tests.sim.store import SimStore
 from topics.bindings import Bind
 
-_SEEDS: Final = 60
+_SEEDS: Final = 150
 
 Break = Callable[[], Context[Any]]
 
