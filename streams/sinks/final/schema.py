@@ -251,10 +251,9 @@ class Statement:
         return [None if value is None else pack(value) for pack, value in zip(self._packs, values, strict=True)]
 
 
-def _put(name: str, table: Table, *columns: str) -> Statement:
-    """Sets some columns of a row; there is one then if there was none."""
-    names = (*table.key, *(column for column in table.order if column in columns or "static" not in name), *columns)
-    names = tuple(dict.fromkeys(names))
+def _put(name: str, table: Table, *columns: str, of_partition: bool = False) -> Statement:
+    """Sets some columns of a row, or those that a partition has once; there is one then if there was none."""
+    names = (*table.key, *(() if of_partition else table.order), *columns)
     marks = ", ".join("?" * len(names))
     cql = f"INSERT INTO {{table}} ({', '.join(names)}) VALUES ({marks}) USING TIMESTAMP ?"  # noqa: S608 -- names of ours
     return Statement(name, table, (*names, "timestamp"), cql)
@@ -309,7 +308,7 @@ BAN: Final = _put("ban", BANNED, "version", "until")
 REQUEST: Final = _put("request", REQUESTS, "version", "user", "asked_by", "text", "uses", "expires_at")
 EVENT: Final = _put("event", RELATION_EVENTS, "at", "event")
 CHANNEL_MEMBER: Final = _put("channel_member", CHANNEL_MEMBERS, "user")
-CHANNEL_LIST: Final = _put("channel_list_static", CHANNEL_MEMBERS, "kept", "version")
+CHANNEL_LIST: Final = _put("channel_list", CHANNEL_MEMBERS, "kept", "version", of_partition=True)
 
 CUT_MEMBERS: Final = _cut_range("cut_members", MEMBERS)
 CUT_ROLE_MEMBERS: Final = _cut_range("cut_role_members", ROLE_MEMBERS)
