@@ -14,6 +14,10 @@ PROMISED = {
     *("delivery_bytes_overhead", "latency_p99_vs_roundtrip"),
     *("history_drain_vs_ingest", "history_vs_bare_driver"),
     *("rss_1m_members_mb", "rss_100k_idle_groups_mb", "recover_1m_members_s"),
+    *("import_1m_members_s", "role_flip_1m_ms", "role_flip_1m_p99_ms", "role_flip_growth_10k_1m"),
+    *("role_flip_500_channels_ms", "role_1m_delete_ms", "list_1m_users_s", "server_1m_delete_s"),
+    *("stall_during_change_set_ms", "audience_bytes_per_join", "relation_events_per_s"),
+    *("visible_channels_query_ms", "rss_1m_server_mb"),
     *("shed_at_2x", "shed_at_2x_lost", "shed_at_2x_direct_p99_ratio"),
 }
 
