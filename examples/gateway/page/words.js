@@ -55,7 +55,7 @@ const NOTICES = {
   unbanned: "{about} may come back to {group}",
   muted: "{by} muted {about} in {group}",
   profile_changed: "{by} changed a profile in {group}",
-  group_created: "{by} made {group}",
+  group_created: "{group} was made",
   group_changed: "{by} changed {group}",
   group_deleted: "{by} deleted {group}",
   owner_changed: "{group} has another owner",
@@ -71,6 +71,8 @@ const NOTICES = {
 
 // The same where it happened to this person.
 const OWN_NOTICES = {
+  invite_ended: "Your invite to {group} ended: {end}",
+  applied: "You asked to come into {group}",
   joined: "You are in {group} now",
   removed: "You are not in {group} any more",
   banned: "You are banned from {group}",
