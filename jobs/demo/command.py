@@ -57,10 +57,11 @@ def demo(
     """Show a large team at work, break things on the way, and judge what came of it.
 
     Services and one worker of each role are started on free ports in a folder of their own. 10,000 users in one team
-    and 200 small groups, 30 % of them online on 3 links; they come and go, join and leave, send and send again. The
-    groups worker is killed with -9 and a link falls silent. Then one group of 100,000 members is imported, and written
-    to. At last `linkcast verify` judges the whole run: the demo ends with 1 unless nothing was lost, doubled, out of
-    order, misdirected or missed.
+    and 200 small groups, 30 % of them online on 3 links; they come and go, join and leave, send and send again. A
+    server of 2,000 of them has public and private channels, a category, roles and lists: roles are given and taken,
+    lists change, members are muted, kicked and banned while they talk. The groups worker is killed with -9 and a link
+    falls silent. Then one group of 100,000 members is imported, and written to. At last `linkcast verify` judges the
+    whole run: the demo ends with 1 unless nothing was lost, doubled, out of order, misdirected or missed.
     """
     folder = data or Path(tempfile.mkdtemp(prefix="linkcast-demo-"))
     settings = own_settings(context.find_root().params.get("settings"), folder)

@@ -10,8 +10,9 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from jobs.demo.hall import HALL, Command
 from jobs.demo.scenario import TEAM, TOWN, Beckon, Come, Go, Join, Part, Say, SayAgain
 from linkcast_gateway import (
     Accepted,
@@ -45,6 +46,10 @@ class SimulatedLink(Link):
             with contextlib.suppress(asyncio.CancelledError):
                 await life
 
+    async def ask(self, session: Session, group: str, request: str, what: str, **fields: Any) -> None:
+        """Write any command of the contract, as the back end; its answer comes like those of others."""
+        await self._relate(session, group, request, t=what, **fields)
+
 
 @dataclass(slots=True)
 class Pending:
@@ -55,6 +60,7 @@ class Pending:
     client_id: str
     tried_at_ms: int
     tried_s: float
+    channel: str = "main"
     tries: int = 0
 
 
@@ -168,7 +174,9 @@ class Crowd:
 
     async def say(self, say: Say) -> None:
         """A user sends; without a connection just now, later."""
-        pending = Pending(say.user, say.group, say.client_id, time.time_ns() // 1_000_000, time.monotonic())
+        pending = Pending(
+            say.user, say.group, say.client_id, time.time_ns() // 1_000_000, time.monotonic(), say.channel
+        )
         self.pending[say.client_id] = self._sent[say.client_id] = pending
         self.counts.sent += 1
         await self._try(pending)
@@ -184,7 +192,7 @@ class Crowd:
             return
         self.counts.signals += 1
         with contextlib.suppress(*_LATER):
-            await self.links[at[0]].signal(at[1], beckon.group, b'"typing"')
+            await self.links[at[0]].signal(at[1], beckon.group, b'"typing"', beckon.channel)
 
     async def change(self, change: Join | Part) -> None:
         """The admin changes a group's members."""
@@ -197,6 +205,18 @@ class Crowd:
             else:
                 await link.remove_members(session, change.group, change.users, request=request)
         except KafkaAwayError:  # the admin is told at once, and lets it be
+            del self.commands[request]
+
+    async def rule(self, command: Command) -> None:
+        """The server is changed: by the back end, or for whom the command names."""
+        name, session = self._sessions[_ADMIN]
+        request = self._request(f"{command.what} {HALL}")
+        fields = dict(command.fields)
+        if command.lasts_ms is not None:
+            fields["until"] = time.time_ns() // 1_000_000 + command.lasts_ms
+        try:
+            await self.links[name].ask(session, HALL, request, command.what, **fields)
+        except KafkaAwayError:  # as above
             del self.commands[request]
 
     async def silence(self, link: str) -> None:
@@ -266,7 +286,9 @@ class Crowd:
             return
         body = f'{{"text":"{pending.client_id} of {pending.user}, to everyone who hears {pending.group}"}}'
         with contextlib.suppress(*_LATER):
-            await self.links[at[0]].send(at[1], pending.group, pending.client_id, pending.tried_at_ms, body.encode())
+            link, session = self.links[at[0]], at[1]
+            tried_at_ms, channel = pending.tried_at_ms, pending.channel
+            await link.send(session, pending.group, pending.client_id, tried_at_ms, body.encode(), channel)
             self.counts.again += pending.tries > 0
             pending.tries += 1
             pending.tried_s = time.monotonic()

@@ -10,6 +10,7 @@ from typing import Final
 
 from jobs.demo.cluster import Cluster
 from jobs.demo.crowd import Crowd
+from jobs.demo.hall import Command
 from jobs.demo.scenario import (
     TOWN,
     Action,
@@ -93,6 +94,8 @@ class Play:
         self.stage = "groups are made"
         for group, members in self._scenario.groups.items():
             await self._crowd.create(group, members)
+        for command in self._scenario.hall:
+            await self._crowd.rule(command)
         await self._until(lambda: not self._crowd.commands, _BEGIN_S)
         self.stage = "users come online"
         for i, come in enumerate(self._scenario.first):
@@ -152,12 +155,19 @@ class Play:
                 await crowd.go(action)
             case Join() | Part():
                 await crowd.change(action)
+            case Command():
+                await crowd.rule(action)
+            case _:
+                await self._break(action)
+
+    async def _break(self, action: KillWorker | SilenceLink | RestartLink) -> None:
+        match action:
             case SilenceLink(link=link):
                 self._tell(f"link {link} fell silent, without leaving; half of its users went elsewhere")
-                await crowd.silence(link)
+                await self._crowd.silence(link)
             case RestartLink(link=link):
                 self._tell(f"link {link} came back and registered anew")
-                await crowd.links[link].start()
+                await self._crowd.links[link].start()
             case KillWorker():
                 self._faults.add(asyncio.create_task(self._kill()))
 

@@ -5,10 +5,12 @@ It knows who is a member and who is online as it means it to be; what really hap
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final
+
+from jobs.demo.hall import HALL, Command, Hall
+from jobs.demo.pool import Pool
 
 TEAM: Final = "everyone"
 #: The very large group that is made at the end.
@@ -25,6 +27,7 @@ _LOT: Final = 5
 _TOWN_LOT: Final = 5_000
 _KILL_AT: Final = 0.3
 _SILENCE_AT: Final = 0.5
+_SIGNAL_EVERY: Final = 10  # what is said in the server: one in so many is a signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class Say:
     user: str
     group: str
     client_id: str
+    channel: str = "main"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ class Beckon:
 
     user: str
     group: str
+    channel: str = "main"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,7 @@ class RestartLink:
     link: str
 
 
-Action = Come | Go | Say | SayAgain | Beckon | Join | Part | KillWorker | SilenceLink | RestartLink
+Action = Come | Go | Say | SayAgain | Beckon | Join | Part | Command | KillWorker | SilenceLink | RestartLink
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,9 @@ class Size:
         team_rate: messages a second in the large team.
         comings: sessions a second that begin, and as many that end.
         changes: changes of members a second.
+        hall: members of the server; 0: there is none.
+        hall_rate: messages a second in its channels.
+        rules: changes of its roles, channels, lists and members a second.
         silence_s: how long the link is silent.
         town: members of the very large group, all users among them; 0: there is none.
         town_seconds: how long there are messages in it.
@@ -134,48 +142,13 @@ class Size:
     resends: float = 0.03
     strangers: float = 0.003
     signals: float = 5
+    hall: int = 2_000
+    hall_rate: float = 20
+    rules: float = 4
     silence_s: float = 13
     town: int = 0
     town_seconds: float = 10
     town_rate: float = 30
-
-
-class Pool:
-    """A set one can draw from."""
-
-    def __init__(self, things: Iterable[str] = ()) -> None:
-        self._things: list[str] = []
-        self._at: dict[str, int] = {}
-        for thing in things:
-            self.add(thing)
-
-    def add(self, thing: str) -> None:
-        """Put one in."""
-        if thing not in self._at:
-            self._at[thing] = len(self._things)
-            self._things.append(thing)
-
-    def discard(self, thing: str) -> None:
-        """Take one out."""
-        if (at := self._at.pop(thing, None)) is not None:
-            last = self._things.pop()
-            if at < len(self._things):
-                self._things[at] = last
-                self._at[last] = at
-
-    def draw(self, random: Random) -> str:
-        """Any one of them; it stays in."""
-        return random.choice(self._things)
-
-    def __contains__(self, thing: str) -> bool:
-        return thing in self._at
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._things)
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return len(self._things)
 
 
 @dataclass(slots=True)
@@ -187,6 +160,7 @@ class Scenario:
         groups: group -> its first members.
         first: who is online when it begins.
         actions: (milliseconds from the beginning, what is done), in order.
+        hall: what makes the server, in order.
         town: the members of the very large group, in the lots in which they are imported.
         said: (milliseconds from when they are in, a message to all of them), in order.
     """
@@ -195,18 +169,22 @@ class Scenario:
     groups: dict[str, list[str]]
     first: list[Come]
     actions: list[tuple[int, Action]] = field(default_factory=list)
+    hall: list[Command] = field(default_factory=list)
     town: list[list[str]] = field(default_factory=list)
     said: list[tuple[int, Say]] = field(default_factory=list)
 
 
 def write(seed: int, size: Size) -> Scenario:
     """The scenario of a seed."""
-    return _Writer(Random(seed), size).write()  # noqa: S311 - nothing secret: it has to be the same every time
+    # Of its own for the server, so that what happens elsewhere is the same with and without it.
+    randoms = Random(seed), Random(f"{seed} {HALL}")  # noqa: S311 - nothing secret: it has to be the same every time
+    return _Writer(*randoms, size).write()
 
 
 class _Writer:
-    def __init__(self, random: Random, size: Size) -> None:
+    def __init__(self, random: Random, of_hall: Random, size: Size) -> None:
         self._random = random
+        self._of_hall = of_hall
         self._size = size
         users = [f"u{i}" for i in range(size.users)]
         groups = {TEAM: users}
@@ -218,7 +196,11 @@ class _Writer:
         self._members = {group: Pool(members) for group, members in groups.items()}
         self._small = [group for group in groups if group != TEAM]
         self._said = 0
+        self._said_in_hall = 0
         self._scenario = Scenario(size, groups, first)
+        self._hall = Hall(of_hall, users, size.hall) if size.hall else None
+        if self._hall is not None:
+            self._scenario.hall = [*self._hall.begin()]
 
     def write(self) -> Scenario:
         """All steps, then faults and resends, in the order of time."""
@@ -231,19 +213,25 @@ class _Writer:
             "come": size.comings,
             "change": size.changes,
         }
+        if self._hall is not None:
+            rates |= {"hall": size.hall_rate, "rule": size.rules}
+            owed |= dict.fromkeys(("hall", "rule"), 0.0)
         makers = {
             "small": lambda at: self._say(at, self._random.choice(self._small)),
             "team": lambda at: self._say(at, TEAM),
             "signal": self._beckon,
             "come": self._come_and_go,
             "change": self._change,
+            "hall": self._say_in_hall,
+            "rule": self._rule,
         }
         for step in range(0, size.seconds * 1_000, _STEP_MS):
             for what, rate in rates.items():
                 owed[what] += rate * _STEP_MS / 1_000
                 while owed[what] >= 1:
                     owed[what] -= 1
-                    makers[what](step + self._random.randrange(_STEP_MS))
+                    random = self._of_hall if what in {"hall", "rule"} else self._random
+                    makers[what](step + random.randrange(_STEP_MS))
         self._faults()
         self._scenario.actions.sort(key=lambda action: action[0])
         if size.town:
@@ -282,6 +270,23 @@ class _Writer:
         group = self._random.choice(self._small)
         if (user := self._someone_online(group)) is not None:
             self._add(at_ms, Beckon(user, group))
+
+    def _say_in_hall(self, at_ms: int) -> None:
+        if self._hall is None or (found := self._hall.speaker(self._online)) is None:
+            return
+        user, channel = found
+        self._said_in_hall += 1
+        if self._said_in_hall % _SIGNAL_EVERY == 0:
+            self._add(at_ms, Beckon(user, HALL, channel))
+            return
+        client_id = f"h{self._said_in_hall}"
+        self._add(at_ms, Say(user, HALL, client_id, channel))
+        if self._of_hall.random() < self._size.resends:
+            self._add(at_ms + self._of_hall.randint(*_RESEND_MS), SayAgain(client_id))
+
+    def _rule(self, at_ms: int) -> None:
+        if self._hall is not None:
+            self._add(at_ms, self._hall.change())
 
     def _come_and_go(self, at_ms: int) -> None:
         going = self._online.draw(self._random)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
+import msgspec
 import pytest
 
+from jobs.demo.hall import HALL, Command
+from jobs.demo.pool import Pool
 from jobs.demo.scenario import (
     DOOMED,
     LINKS,
@@ -18,7 +21,6 @@ from jobs.demo.scenario import (
     Join,
     KillWorker,
     Part,
-    Pool,
     RestartLink,
     Say,
     SayAgain,
@@ -26,7 +28,8 @@ from jobs.demo.scenario import (
     Size,
     write,
 )
-from topics import limits
+from topics import catalog, limits
+from topics.codec import decode
 
 SMALL = Size(seconds=20, users=500, groups=10, rate=100)
 
@@ -57,9 +60,9 @@ def test_the_team_and_the_groups_have_the_size_that_was_asked_for() -> None:
 @pytest.mark.parametrize("rate", [20, 100])
 def test_messages_come_at_the_rate_that_was_asked_for(rate: float) -> None:
     scenario = write(1, Size(seconds=20, users=500, groups=10, rate=rate))
-    said = _of(Say, scenario.actions)
+    said = [say for _, say in scenario.actions if isinstance(say, Say) and say.group != HALL]
     assert len(said) == pytest.approx(rate * 20, rel=0.05)
-    assert len({action.client_id for _, action in said if isinstance(action, Say)}) == len(said)
+    assert len({say.client_id for say in said}) == len(said)
 
 
 def test_a_resend_comes_after_its_send() -> None:
@@ -126,6 +129,44 @@ def test_the_very_large_group_is_imported_in_lots_and_written_to_by_those_online
 def test_without_the_very_large_group_all_else_is_the_same() -> None:
     assert (write(1, SMALL).town, write(1, SMALL).said) == ([], [])
     assert write(1, replace(SMALL, town=1_000)).actions == write(1, SMALL).actions
+
+
+def test_the_server_is_made_by_commands_of_the_contract() -> None:
+    scenario = write(1, SMALL)
+    assert [one.what for one in scenario.hall[:3]] == ["create_group", "create_role", "add_role_members"]
+    assert len(dict(scenario.hall[0].fields)["members"]) == SMALL.users, "no more than there are"
+    private = [one for one in scenario.hall if dict(one.fields).get("view_mode") == "private"]
+    assert all(dict(one.fields)["white_roles"] for one in private)
+    for command in [*scenario.hall, *(one for _, one in scenario.actions if isinstance(one, Command))]:
+        more = {} if command.lasts_ms is None else {"until": 1}
+        record = {"t": command.what, "app": "demo", "group": HALL, **dict(command.fields), **more}
+        decode(catalog.RELATIONS.name, msgspec.json.encode(record))
+
+
+def test_the_server_changes_while_messages_flow_in_its_channels() -> None:
+    scenario = write(1, Size(seconds=60))
+    commands = [one for _, one in scenario.actions if isinstance(one, Command)]
+    assert len(commands) == pytest.approx(4 * 60, rel=0.05)
+    kinds = {command.what for command in commands}
+    assert kinds >= {"add_role_members", "remove_role_members", "edit_list", "ban_members", "unban_members", "mute"}
+    assert any("by" in dict(command.fields) for command in commands), "some are asked for by members"
+    channels = {say.channel for _, say in scenario.actions if isinstance(say, Say) and say.group == HALL}
+    assert channels >= {"news", "staff", "council", "vault", "garden", "east", "west"}
+
+
+def test_without_the_server_all_else_is_the_same() -> None:
+    without = write(1, replace(SMALL, hall=0))
+    assert not without.hall
+    others = [
+        (at, one)
+        for at, one in write(1, SMALL).actions
+        if not isinstance(one, Command) and getattr(one, "group", "") != HALL and not _again_in_hall(one)
+    ]
+    assert others == without.actions
+
+
+def _again_in_hall(action: Action) -> bool:
+    return isinstance(action, SayAgain) and action.client_id.startswith("h")
 
 
 def test_a_pool_is_a_set_to_draw_from() -> None:
