@@ -226,6 +226,10 @@ class Audiences:
         audience = self._of[place]
         return None if audience.everyone else audience
 
+    def all(self) -> Iterable[Audience]:
+        """Every one, with the places of its rule."""
+        return self._by_signature.values()
+
     def of_place(self, place: Place) -> Audience:
         """Who sees a place."""
         return self._of[place]

@@ -45,6 +45,11 @@ def category_place(category: str) -> Place:
     return f"category:{category}"
 
 
+def category_of(place: Place) -> str:
+    """The category that such a place is."""
+    return place.partition(":")[2]
+
+
 class ListChange(NamedTuple):
     """What became of a list.
 

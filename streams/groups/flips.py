@@ -7,7 +7,7 @@ Groups whose only channel is implicit need none: their members are the list.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from pyroaring import BitMap
 
 from tables.audiences import Audience, Flip
 from tables.groups import Group
+from tables.structure import category_of
 from topics.codec import encode
 from topics.events import ChannelDeleted, Flips, MembersAdded, MembersRemoved, RelationEvent
 
@@ -44,7 +45,7 @@ def of_event(desk: Desk, group: Group, event: RelationEvent, found: Sequence[Fli
             _joined(desk, group, BitMap(event.ordinals), version)
         case MembersRemoved():
             _gone(desk, group, event, gone)
-    for flip in found:
+    for flip in _of_small(desk, group, found):
         for channel in flip.channels:
             if channel in group.structure.channels:
                 flipped(desk, group, channel, flip.entered, flip.left, version)
@@ -91,16 +92,25 @@ def flipped(
 def _joined(desk: Desk, group: Group, added: BitMap, version: int) -> None:
     """New members are on no list and hold no role: they see what is public, and nothing else."""
     for channel, audience in _listed(group, desk.policies.of(group.app).channel_list_members + len(added)):
-        if audience is None or audience.public:
+        if audience.public:
             flipped(desk, group, channel, added, _NOBODY, version)
 
 
 def _gone(desk: Desk, group: Group, event: MembersRemoved, gone: Sequence[Flip]) -> None:
     """Members left the group, and the channels that they saw."""
     names = dict(zip(event.ordinals, event.users, strict=True))
-    for flip in gone:
+    for flip in _of_small(desk, group, gone):
         for channel in flip.channels:
             flipped(desk, group, channel, flip.entered, flip.left, event.version, names)
+
+
+def _of_small(desk: Desk, group: Group, flips: Iterable[Flip]) -> Iterator[Flip]:
+    """Those of channels that few enough see, or saw. The channels of one flip are under one rule."""
+    limit = desk.policies.of(group.app).channel_list_members
+    for flip in flips:
+        after = _size(group, group.audiences.of(flip.channels[0])) if flip.channels else limit + 1
+        if min(after, after - len(flip.entered) + len(flip.left)) <= limit:
+            yield flip
 
 
 def _whole(desk: Desk, group: Group, channel: str, audience: Audience | None, version: int) -> None:
@@ -109,15 +119,15 @@ def _whole(desk: Desk, group: Group, channel: str, audience: Audience | None, ve
     desk.tell_flips(encode(Flips(group.app, group.group, channel, version, names, list(members), whole=True)))
 
 
-def _listed(group: Group, most: int) -> Iterator[tuple[str, Audience | None]]:
-    """The channels that at most so many see."""
-    small: dict[Audience | None, bool] = {}
-    for channel in group.structure.channels:
-        audience = group.audiences.of(channel)
-        if (keeps := small.get(audience)) is None:
-            keeps = small[audience] = _size(group, audience) <= most
-        if keeps:
-            yield channel, audience
+def _listed(group: Group, most: int) -> Iterator[tuple[str, Audience]]:
+    """The channels that at most so many see. Looks at each audience, not at each channel."""
+    structure = group.structure
+    for audience in group.audiences.all():
+        if _size(group, audience) <= most:
+            for place in audience.places:
+                followers = [place] if place in structure.channels else structure.followers(category_of(place))
+                for channel in followers:
+                    yield channel, audience
 
 
 def _size(group: Group, audience: Audience | None) -> int:

@@ -29,7 +29,7 @@ from tables.grants import names_of
 from tables.groups import Group
 from tables.permissions import held, why
 from tables.roles import DEFAULT
-from tables.structure import ACTIVE, Place, category_place
+from tables.structure import ACTIVE, Place, category_of, category_place
 from topics.entities import EVERYONE, PERMISSIONS, Channel, ListName, Permission
 from topics.messages import MAIN
 from topics.wire import U32, Id
@@ -236,7 +236,7 @@ def _decided(group: Group, ordinal: int, permission: Permission, place: Place | 
     found = why(group, ordinal, permission, place)
     category = None
     if found.place is not None and found.place not in group.structure.channels:
-        category = next(name for name in group.structure.categories if category_place(name) == found.place)
+        category = category_of(found.place)
     return Decided.of(permission, found, category)
 
 
