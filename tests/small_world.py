@@ -20,10 +20,12 @@ from topics.answers import AnswerLot, AnswerTo, Registered
 from topics.bindings import Bind, BindingLot, Unbind
 from topics.catalog import Topic
 from topics.codec import decode, encode
+from topics.deliveries import NoticeLot
 from topics.keys import key_of, partition_of
 from topics.links import Register, Void
 from topics.memberships import Joined
 from topics.messages import MAIN, Send, Signal
+from topics.notices import Kept, Notice, NoticeOut
 from topics.owners import Stored
 from topics.relations import RelationRecord
 from topics.resync import Resync
@@ -71,6 +73,7 @@ class SmallWorld:
         self._groups_of: dict[str, dict[str, int]] = defaultdict(dict)
         self._sessions: dict[tuple[str, int, int], tuple[str, LinkAddress]] = {}
         self._slots: dict[tuple[str, int], int] = defaultdict(int)
+        self._noticed = 0
 
     def wait(self, ms: int) -> None:
         """Nothing happens for a while."""
@@ -157,6 +160,7 @@ class SmallWorld:
                     self.append(catalog.BY_NAME[topic], to, value, key)
             self._stores[partition].take(self._rows[partition])
         self._follow_memberships()
+        self._follow_notices()
 
     def crash(self) -> None:
         """The workers forget all memory; others go on from what was committed."""
@@ -225,6 +229,23 @@ class SmallWorld:
                         elif self._groups_of[user].get(entry.group) == ordinal:
                             del self._groups_of[user][entry.group]
             self._read[catalog.MEMBERSHIPS.name, partition] = len(log)
+
+    def _follow_notices(self) -> None:
+        for partition, log in enumerate(self.logs[catalog.NOTICES.name]):
+            for row in log[self._read[catalog.NOTICES.name, partition] :]:
+                for notice in decode(catalog.NOTICES.name, row.value).entries:
+                    for user in notice.users:
+                        self._tell(notice, user)
+            self._read[catalog.NOTICES.name, partition] = len(log)
+
+    def _tell(self, notice: Notice, user: str) -> None:
+        """Each session of the user is told by itself, without merging, under a number of the world."""
+        for (_, _, slot), (owner, link) in self._sessions.items():
+            if owner == user:
+                self._noticed += 1
+                kept = Kept(self._noticed, notice.group, notice.version, notice.at, notice.kind, by=notice.by)
+                lot = NoticeLot(link.link, link.epoch, [NoticeOut(APP, user, [slot], kept)])
+                self.append(catalog.DELIVERIES, link.partition, encode(lot))
 
     def _joined(self, group: str, user: str, ordinal: int) -> None:
         self._groups_of[user][group] = ordinal

@@ -11,6 +11,7 @@ from jobs.verify.history import Channel, ChannelKey, History
 from jobs.verify.links import Registration, Registrations
 from jobs.verify.listening import Listening
 from jobs.verify.members import GroupKey, Groups
+from jobs.verify.persons import Persons
 from jobs.verify.sends import Sends
 from jobs.verify.world import Row, World, place
 from topics import catalog
@@ -24,6 +25,7 @@ from topics.deliveries import (
     DeliveryLot,
     Entry,
     Head,
+    NoticeLot,
     SignalOut,
     Unbound,
 )
@@ -66,11 +68,14 @@ class Deliveries:
         self._findings = findings
         self._taken_ms = [sends.taken_ms(message) for message in history.messages]
         self._last: dict[tuple[Registration, ChannelKey], int] = {}
+        persons = Persons(world, findings)
         for row, lot in world.rows(catalog.DELIVERIES):
             if isinstance(lot, Malformed):
                 findings.add("unreadable", place(catalog.DELIVERIES, row))
             elif isinstance(lot, DeliveryLot):
                 self._replay(row, lot, registrations.get(lot.link, lot.epoch))
+            elif isinstance(lot, NoticeLot):
+                persons.replay(row, lot, registrations.get(lot.link, lot.epoch))
         for listening in self.all():
             listening.close()
 

@@ -74,6 +74,8 @@ RULES: Final[dict[str, tuple[Kind, str]]] = {
         "wrong_recipients",
         "a hint is for who is not bound, or names a channel to who does not see it, or is of no change",
     ),
+    "told_wrong": ("wrong_recipients", "a notice went to a session that is not its person's, or nobody had it to say"),
+    "told_twice": ("doubled", "a link was told a notice of a person twice"),
     "no_session": ("wrong_recipients", "a slot was bound that is no session of the link"),
     "other_user": ("wrong_recipients", "a slot was bound under the ordinal of another user"),
     "stranger": ("wrong_recipients", "a message reached the session of who was no member at its version"),

@@ -27,6 +27,7 @@ TOPICS: Final = (
     catalog.ANSWERS,
     catalog.REJECTS,
     catalog.HISTORY,
+    catalog.NOTICES,
     catalog.RELATION_EVENTS,
     catalog.LINK_VOIDS,
     catalog.MESSAGES,

@@ -6,6 +6,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from pyroaring import BitMap
 
@@ -13,10 +14,10 @@ from jobs.verify.findings import RULES
 from jobs.verify.judge import judge
 from jobs.verify.world import World
 from tests.small_world import APP, SmallWorld, requester
-from tests.spoil import Mutation, changed, dropped, entries, entry, record
+from tests.spoil import Mutation, changed, doubled, dropped, entries, entry, record
 from topics import limits
 from topics.catalog import DELIVERIES, HISTORY, RELATION_EVENTS
-from topics.deliveries import AudienceDelta, AudienceSet, Bound, Changed
+from topics.deliveries import AudienceDelta, AudienceSet, Bound, Changed, NoticeLot
 from topics.events import (
     Banned,
     ListEdited,
@@ -28,6 +29,7 @@ from topics.events import (
     RoleMembersRemoved,
 )
 from topics.messages import Message
+from topics.notices import NoticeOut
 from topics.relations import (
     AddMembers,
     AddRoleMembers,
@@ -242,6 +244,13 @@ SPOILT: dict[str, list[Mutation]] = {
         _hint(channels=["council"]),
         _hint(members=b64encode(BitMap([77]).serialize()).decode()),
     ],
+    "told_wrong": [
+        changed(DELIVERIES, NoticeOut, user="u7"),
+        changed(DELIVERIES, NoticeOut, slots=[99]),
+        changed(DELIVERIES, NoticeOut, notice=lambda out: msgspec.structs.replace(out.notice, version=99)),
+        changed(DELIVERIES, NoticeOut, notice=lambda out: msgspec.structs.replace(out.notice, group="village")),
+    ],
+    "told_twice": [doubled(DELIVERIES, lambda record: isinstance(record, NoticeLot))],
     "unreadable": [changed(DELIVERIES, AudienceSet, members="AAAA")],
     "nobody": [changed(DELIVERIES, AudienceSet, members="")],
     "link_missed": [
