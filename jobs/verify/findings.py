@@ -87,6 +87,10 @@ RULES: Final[dict[str, tuple[Kind, str]]] = {
     "reset_forgot": ("missed_recipients", "after a reset bindings were not given anew"),
     "settled_missed": ("missed_recipients", "a session that was up, of who was a member, for long, was not reached"),
     "not_bound": ("missed_recipients", "at the end a member's session is up and not bound"),
+    # Persons.
+    "person_untold": ("missed_recipients", "a person who took part in a change was not told of it in person"),
+    "person_misled": ("wrong_recipients", "a person was told of a change without a part in it, or of none"),
+    "person_told_twice": ("doubled", "a person was told twice of one change"),
     # Stores.
     "not_stored": ("lost", "a message below the `stored` watermark, or an old one, is not in Cassandra"),
     "not_cached": ("lost", "the newest message below the watermark is not in Redis"),

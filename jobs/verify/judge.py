@@ -11,6 +11,7 @@ from jobs.verify.findings import Findings
 from jobs.verify.history import History
 from jobs.verify.links import Registrations
 from jobs.verify.members import NEVER, Groups
+from jobs.verify.notices import judge_notices
 from jobs.verify.reached import Reached
 from jobs.verify.rejects import Rejects
 from jobs.verify.report import Latency, Report
@@ -68,6 +69,7 @@ def judge(world: World, *, settled: bool, settle_ms: int = SETTLE_MS, examples: 
     reached.judge_settled(settle_ms)
     if settled:
         reached.judge_end()
+    judge_notices(world, groups, findings, due_before_ms)
     judge_stores(world, history, findings, settled=settled)
 
     report.resends, report.signals = sends.resends, sends.signals

@@ -16,7 +16,7 @@ from jobs.verify.world import World
 from tests.small_world import APP, SmallWorld, requester
 from tests.spoil import Mutation, changed, doubled, dropped, entries, entry, record
 from topics import limits
-from topics.catalog import DELIVERIES, HISTORY, RELATION_EVENTS
+from topics.catalog import DELIVERIES, HISTORY, NOTICES, RELATION_EVENTS
 from topics.deliveries import AudienceDelta, AudienceSet, Bound, Changed, NoticeLot
 from topics.events import (
     Banned,
@@ -29,6 +29,7 @@ from topics.events import (
     RoleMembersRemoved,
 )
 from topics.messages import Message
+from topics.notices import Notice
 from topics.notices import NoticeOut
 from topics.relations import (
     AddMembers,
@@ -251,6 +252,18 @@ SPOILT: dict[str, list[Mutation]] = {
         changed(DELIVERIES, NoticeOut, notice=lambda out: msgspec.structs.replace(out.notice, group="village")),
     ],
     "told_twice": [doubled(DELIVERIES, lambda record: isinstance(record, NoticeLot))],
+    "person_untold": [
+        entry(NOTICES, Notice, lambda notice: [] if notice.kind == "banned" else None),
+        entry(NOTICES, Notice, lambda notice: [] if notice.kind == "removed" else None),
+        entry(NOTICES, Notice, lambda notice: [] if notice.kind == "invited" else None),
+        changed(NOTICES, Notice, where=lambda notice: notice.kind == "roles_given", kind="roles_taken"),
+    ],
+    "person_misled": [
+        changed(NOTICES, Notice, where=lambda notice: notice.kind == "roles_taken", users=["u2", "u6"]),
+        changed(NOTICES, Notice, version=99),
+        changed(NOTICES, Notice, where=lambda notice: notice.kind == "owner_changed", kind="group_changed"),
+    ],
+    "person_told_twice": [entry(NOTICES, Notice, lambda notice: [notice, notice])],
     "unreadable": [changed(DELIVERIES, AudienceSet, members="AAAA")],
     "nobody": [changed(DELIVERIES, AudienceSet, members="")],
     "link_missed": [
