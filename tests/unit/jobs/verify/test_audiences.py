@@ -29,8 +29,7 @@ from topics.events import (
     RoleMembersRemoved,
 )
 from topics.messages import Message
-from topics.notices import Notice
-from topics.notices import NoticeOut
+from topics.notices import Notice, NoticeOut
 from topics.relations import (
     AddMembers,
     AddRoleMembers,
