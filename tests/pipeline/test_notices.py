@@ -52,7 +52,7 @@ class Whole:
     async def start(self) -> None:
         kafka = self._settings.kafka_bootstrap
         for role in ("users", "groups"):
-            worker = Worker(role, self._settings, role)  # type: ignore[arg-type]
+            worker = Worker(role, self._settings, role)
             self.url = (await self._stack.enter_async_context(worker.running())).views.url
         self.back_end = await self._stack.enter_async_context(BackEnd(kafka, APP))
         token = Tokens.of(self._settings).mint(Claims(APP, "gateway", "a-gateway"), 600)
