@@ -58,6 +58,11 @@ async def test_what_roles_and_lists_open_and_close_comes_and_goes_live(whole: Wh
         await bob.channel("acme", "general")
         await bob.say("what did I miss?")
         await bob.sees(1, "what did I miss?", "bob")
+        await ann.manage("acme", "kick-form", "Remove from the server", user="bob")
+        await ann.close_dialog()
+        await expect(bob.toast).to_have_text("You are not in acme any more")
+        await expect(bob.channels).to_have_count(0)
+        await expect(ann.page.locator("#people-title")).to_have_text("Sees this channel \N{MIDDLE DOT} 1")
         assert (ann.errors, bob.errors) == ([], [])
 
     report = await asyncio.to_thread(judge, await read_run(whole.settings), settled=False)

@@ -61,6 +61,7 @@ export function manageBy(chat) {
     if (ID.test(role)) command("create_role", { role, name: role, allow: may === "" ? [] : may.split(" ") });
   });
   on("member-form", ({ role, user }, how) => command(`${how}_role_members`, { role, users: [user] }));
+  on("kick-form", ({ user }) => command("remove_members", { users: [user] }));
   on("list-form", ({ channel, which, role }, how) => command("edit_list", { channel, which, [`${how}_roles`]: [role] }));
 }
 
