@@ -162,9 +162,11 @@ async def second_slot(scene: Scene) -> None:
     await scene.lot(0, scene.bound(group, phone), scene.audience(group, 1, phone))
     await scene.lot(0, scene.message(group, 1, au=1, av=1))
     await scene.shows(group, phone, 1)
-    await scene.lot(0, scene.bound(group, tablet, head=1, audiences=[[1]]), scene.message(group, 2, au=1, av=1))
-    await scene.shows(group, phone, 2)
-    await scene.shows(group, tablet, 1, 2)
+    await scene.lot(0, scene.bound(group, tablet, head=1, audiences=[[1]]))
+    await scene.shows(group, tablet, 1)  # by a pull; what comes now is pushed
+    await scene.lot(0, scene.message(group, 2, au=1, av=1))
+    for client in (phone, tablet):
+        await scene.shows(group, client, 2)
 
 
 @case(
