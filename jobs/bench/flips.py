@@ -35,6 +35,7 @@ _STAFF: Final = "staff"
 _STAFF_SHARE: Final = 1_000
 _RULES: Final = 10  # distinct white lists of the channels that name one role
 _PAUSE_S: Final = (0.05, 0.15)
+_OTHER_CHANNELS: Final = 10
 _WITHIN_S: Final = 600.0
 _AT_ONCE: Final = 4
 _FIGURES: Final = frozenset({"role_flip_1m_ms", "role_flip_1m_p99_ms", "role_flip_growth_10k_1m"})
@@ -83,7 +84,9 @@ class Scene:
 async def measure(lab: Lab) -> Result:
     """All figures of flips."""
     sizes = Sizes.of(lab)
-    async with lab.trial(links=LINKS) as trial:
+    # A few channels more than a server has by default: those that figures name, and some beside them.
+    policies = {APP: {"channels": sizes.channels + _OTHER_CHANNELS}}
+    async with lab.trial(links=LINKS, policies=policies) as trial:
         large = Server(sizes.members, LINKS, trial.settings.partitions)
         small = Server(sizes.fewer, LINKS, trial.settings.partitions, "t")
         lab.tell(f"servers of {large.members:,} and {small.members:,} on a worker, all online")
