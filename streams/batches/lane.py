@@ -22,7 +22,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Final, TypeVar
 
 import msgspec
@@ -458,12 +458,13 @@ class Lane:
             due_in_s = self._due_in_s(memory)
             early_s = self._early_s(memory) if memory.inputs.ready else 0.0
             gathers = early_s > 0 or (
-                commit is not None and not memory.inputs.plenty(self._size.records, self.kind.batch_bytes)
+                commit is not None
+                and not memory.inputs.plenty(self._size.records, self._size.bytes(self.kind.batch_bytes))
             )
             if memory.inputs.ready and not gathers and (memory.ticked or due_in_s != 0):
                 memory.ticked = False
                 memory.began_s = self._edges.monotonic()
-                batch = memory.inputs.take(self._size.records, self.kind.batch_bytes)
+                batch = memory.inputs.take(*size)
                 self._make_room(memory)
                 return batch
             if due_in_s == 0:
@@ -505,7 +506,7 @@ class Lane:
         records = batch.records
         now_ms = memory.clock.applied(max((record.at_ms for record in records), default=0))
         poisoned = 0
-        began = perf_counter()
+        began, worked = perf_counter(), thread_time()
         while True:
             try:
                 outputs = memory.core.apply(records, now_ms, batch.backlog)
@@ -523,6 +524,7 @@ class Lane:
         self._rejects.check(len(records), outputs.rejected)
         if records:
             self._size.wrote(len(records), outputs.size())
+            self._size.applied(sum([len(record.value) for record in records]), thread_time() - worked)
         settled = asyncio.get_running_loop().create_future()
         applied = Applied(records, batch.offsets, outputs, memory.rows.take(), now_ms, settled)
         self.counters.steps["apply"].add(perf_counter() - began)

@@ -1,12 +1,18 @@
-"""How many records the next batch takes, so that what follows from it fits one short transaction.
+"""How much the next batch takes, so that what follows from it fits one short transaction.
 
 A message to ten links writes 4 kB, one to a hundred links 45 kB: bounding the input alone would let a batch grow until
-its transaction takes longer than it may, be aborted, and be tried again as it was, for ever.
+its transaction takes longer than it may, be aborted, and be tried again as it was, for ever. And some records are much
+more work than others: a lot of 10,000 members is as long as a thousand messages, so a batch of such lots takes few, and
+others' messages behind it go out between them.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from topics import limits
+
+_MOST_BYTES: Final = max(limits.BATCH_BYTES, limits.SINK_BATCH_BYTES)
 
 
 class BatchSize:
@@ -15,12 +21,24 @@ class BatchSize:
     def __init__(self) -> None:
         self._ceiling = limits.BATCH_RECORDS
         self._bytes_per_record = 0.0
+        self._bytes = _MOST_BYTES
 
     @property
     def records(self) -> int:
         """As many as the next batch may take; at least one."""
         fit = limits.BATCH_OUTPUT_BYTES / max(1.0, self._bytes_per_record)
         return max(1, min(self._ceiling, int(fit)))
+
+    def bytes(self, most: int) -> int:
+        """How many bytes the next batch may take of the most that it may at all."""
+        return min(most, self._bytes)
+
+    def applied(self, input_bytes: int, work_s: float) -> None:
+        """A batch of so many bytes was applied; by how much CPU time that took the next one takes fewer, or more."""
+        if work_s * 1000 > limits.BATCH_WORK_MS:
+            self._bytes = max(limits.LEAST_BATCH_BYTES, int(input_bytes * limits.BATCH_WORK_MS / (work_s * 1000)))
+        elif input_bytes > self._bytes // 2:
+            self._bytes = min(_MOST_BYTES, self._bytes * 2)
 
     def wrote(self, records: int, output_bytes: int) -> None:
         """A batch was applied; a larger share a record counts at once, a smaller one half."""

@@ -40,3 +40,22 @@ def test_after_a_transaction_that_took_too_long_the_next_is_half_as_large_down_t
     for _ in range(20):
         size.committed()
     assert size.records == _MOST
+
+
+def test_what_is_much_work_is_bounded_by_its_work_and_what_is_little_grows_back() -> None:
+    size, most = BatchSize(), limits.BATCH_BYTES
+    assert size.bytes(most) == most
+    size.applied(1_000_000, 4 * limits.BATCH_WORK_MS / 1000)
+    assert size.bytes(most) == 250_000
+    size.applied(100_000, limits.BATCH_WORK_MS / 2000)  # it was small by itself: that says little
+    assert size.bytes(most) == 250_000
+    for _ in range(6):
+        size.applied(size.bytes(most), limits.BATCH_WORK_MS / 2000)
+    assert size.bytes(most) == most
+    assert size.bytes(1_000) == 1_000
+
+
+def test_however_long_it_takes_a_batch_may_hold_something() -> None:
+    size = BatchSize()
+    size.applied(1, 60.0)
+    assert size.bytes(limits.BATCH_BYTES) == limits.LEAST_BATCH_BYTES
