@@ -457,10 +457,8 @@ class Lane:
             self._news.clear()
             due_in_s = self._due_in_s(memory)
             early_s = self._early_s(memory) if memory.inputs.ready else 0.0
-            gathers = early_s > 0 or (
-                commit is not None
-                and not memory.inputs.plenty(self._size.records, self._size.bytes(self.kind.batch_bytes))
-            )
+            size = self._size.records, self._size.bytes(self.kind.batch_bytes)
+            gathers = early_s > 0 or (commit is not None and not memory.inputs.plenty(*size))
             if memory.inputs.ready and not gathers and (memory.ticked or due_in_s != 0):
                 memory.ticked = False
                 memory.began_s = self._edges.monotonic()
