@@ -20,7 +20,8 @@ def test_a_change_of_many_is_parts_of_one_change_set_that_fit_a_record() -> None
     assert [user for one in parts if isinstance(one, AddMembers) for user in one.users] == users
     assert all(len(lot) <= limits.LOT_USERS for lot in lots(users))
     for partition, key, value in SERVER.fillings(parts):
-        assert (partition, key) == (partition_of(key, 4), key_of(APP, SERVER.name))
+        assert key == key_of(APP, SERVER.name)
+        assert partition == partition_of(key, 4)
         assert isinstance(decode("relations", value), AddMembers)
 
 
