@@ -377,7 +377,7 @@ const TAKE = {
     this.servers.people(frame);
   },
   changed(frame) {
-    this.servers.refresh(frame.group);
+    this.servers.heard(frame.group);
   },
   server(frame) {
     this.servers.take(frame);

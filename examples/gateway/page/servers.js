@@ -4,6 +4,8 @@
 import { MAIN, keyOf } from "./words.js";
 
 const AGAIN_MS = 1_000;
+// After a hint, pages of a large server do not ask all at once: within as many ms as it has members, at most these.
+const SPREAD_MS = 2_000;
 
 class Server {
   constructor(name) {
@@ -14,6 +16,7 @@ class Server {
     this.asking = false;
     this.stale = false; // asked before the last change
     this.timer = 0;
+    this.hint = 0; // the timer of a hint that waits
   }
 
   get title() {
@@ -77,7 +80,9 @@ export class Servers {
   lost() {
     for (const server of this.byName.values()) {
       clearTimeout(server.timer);
+      clearTimeout(server.hint);
       server.state = "waiting";
+      server.hint = 0;
       server.asking = server.stale = false;
       server.people = null;
     }
@@ -86,6 +91,16 @@ export class Servers {
   people(frame) {
     const server = this.get(frame.group);
     if (server) server.people = frame;
+  }
+
+  // The gateway says that something changed.
+  heard(name) {
+    const server = this.get(name);
+    if (!server) return;
+    server.hint ||= setTimeout(() => {
+      server.hint = 0;
+      this.refresh(name);
+    }, Math.random() * Math.min(SPREAD_MS, server.told?.members ?? 0));
   }
 
   // Something changed: ask again. While an answer is on its way, once more after it.
