@@ -15,6 +15,7 @@ from rich.text import Text
 from jobs.final.asked import ViewReader
 from jobs.final.state import Difference, GroupId, GroupState, compare
 from jobs.final.stored import FinalReader
+from jobs.problem import Problem
 
 _AGAIN_S: Final = 0.5
 
@@ -44,19 +45,29 @@ class Verdict:
 async def judge_relations(
     stored: FinalReader, asked: ViewReader, only: Sequence[GroupId], wait_s: float, tell: Callable[[int, int], None]
 ) -> Verdict:
-    """Compare these groups, or all that live; one that is behind is waited for."""
+    """Compare these groups, or all that live; one that is behind is waited for.
+
+    Raises:
+        Problem: there is no such group.
+    """
     verdict = Verdict()
     until = time.monotonic() + wait_s
     groups = list(only) or await asyncio.to_thread(stored.groups)
     for number, group in enumerate(groups):
         tell(number, len(groups))
-        await _judge(verdict, group, stored, asked, until)
+        if not await _judge(verdict, group, stored, asked, until) and only:
+            raise Problem(f"There is no group {group}: neither the final state nor the views know it.")
     return verdict
 
 
-async def _judge(verdict: Verdict, group: GroupId, stored: FinalReader, asked: ViewReader, until: float) -> None:
+async def _judge(verdict: Verdict, group: GroupId, stored: FinalReader, asked: ViewReader, until: float) -> bool:
+    """Compare one group; False: there is none, or no more."""
     while True:
-        ours, theirs = await _both(group, stored, asked)
+        told = await asked.read(group)  # first: what is stored after that is at least as new
+        kept = await asyncio.to_thread(stored.read, group)
+        if told is None and kept is None:
+            return False
+        ours, theirs = kept or GroupState(0), told or GroupState(0)
         differences = list(compare(group, ours, theirs))
         if (ours.version == theirs.version and not differences) or time.monotonic() > until:
             break
@@ -67,13 +78,7 @@ async def _judge(verdict: Verdict, group: GroupId, stored: FinalReader, asked: V
         verdict.behind.append((group, ours.version, theirs.version))
     else:
         verdict.differences += differences
-
-
-async def _both(group: GroupId, stored: FinalReader, asked: ViewReader) -> tuple[GroupState, GroupState]:
-    """What both say. The views first: what is stored after that is at least as new."""
-    theirs = await asked.read(group) or GroupState(0)
-    ours = await asyncio.to_thread(stored.read, group) or GroupState(0)
-    return ours, theirs
+    return True
 
 
 def shown(verdict: Verdict, examples: int) -> RenderableType:
