@@ -108,9 +108,7 @@ def test_a_lot_of_ten_thousand_members_is_some_tens_of_writes() -> None:
 
 def test_a_channels_list_given_anew_loses_who_is_not_named_and_an_ended_one_loses_all() -> None:
     anew = list(changes.of_flips(Flips("a", "g", "c", 3, ["ann"], [0], whole=True)))
-    assert [change.statement.name for change in anew] == [
-        *("drop_channel_members", "channel_list", "channel_member")
-    ]
+    assert [change.statement.name for change in anew] == [*("drop_channel_members", "channel_list", "channel_member")]
     assert [change.values[0 if change.statement.columns[0] == "timestamp" else -1] for change in anew] == [6, 7, 7]
     ended = list(changes.of_flips(Flips("a", "g", "c", 4, ended=True)))
     assert of(ended, "channel_list") == [("a", "g", "c", False, 4, 9)]
