@@ -6,6 +6,7 @@ Here besides: after each batch, and again after a crash, memory holds what the e
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from tables.grants import names_of
 from tables.groups import Group
 from tables.permissions import held
 from tests.model.commands import CATEGORIES, CHANNELS, GROUPS, ROLES, USERS, commands, from_now
+from tests.sim.asks import Asks
 from tests.small_world import APP, SmallWorld, requester
 from topics import limits
 from topics.entities import ViewMode
@@ -86,6 +88,21 @@ class Relations(RuleBasedStateMachine):
         self.worked = False
         if works:
             self.work()
+
+    @rule(seed=st.integers(0, 2**16), count=st.integers(4, 12), user=st.sampled_from(USERS))
+    def change_and_talk(self, seed: int, count: int, user: str) -> None:
+        """Commands most of which change who sees and who may, each followed by messages into every channel."""
+        asks = Asks(Random(seed), (APP, GROUPS[0]), USERS, self.world.now_ms)
+        for _ in range(count):
+            self.count += 1
+            asked = msgspec.structs.replace(asks.one(), request=f"q{self.count}", reply=requester("caller"))
+            self.commanded.append(asked)
+            self.world.command(asked)
+            for channel in CHANNELS:
+                self.send(USERS[0], channel)
+                self.send(user, channel)
+            self.world.work()
+        self.worked = True
 
     @rule(back=st.integers(1, 5))
     def command_again(self, back: int) -> None:
@@ -206,4 +223,4 @@ def _compare(group: Group, known: Known) -> None:
 
 
 TestRelations = Relations.TestCase
-TestRelations.settings = settings(max_examples=40, stateful_step_count=60)
+TestRelations.settings = settings(max_examples=30, stateful_step_count=40)
