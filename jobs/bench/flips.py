@@ -4,6 +4,7 @@ All members of the servers are online, each with a session, spread evenly over 1
 channels' audiences before. The clock begins with the broker's append time of the command and ends when one reader of
 all links' committed deliveries holds the last link's change; broker, worker and this reader share one machine and its
 clock. How many were told to leave is counted afterwards, and has to be right.
+Workers may keep 2 GB of groups in memory (`groups_memory_mb`), so that no server has to be loaded again meanwhile.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from jobs.bench.caller import Caller, calling
 from jobs.bench.figures import Baseline, Figure, Plot, Result, Series, at_most
 from jobs.bench.ingest import ratios
 from jobs.bench.lab import Lab, Trial, Worker
-from jobs.bench.server import SHARE, Server, in_parts
+from jobs.bench.server import MEMORY_MB, SHARE, Server, in_parts
 from jobs.bench.watch import Told, Watch, watching
 from jobs.bench.world import APP
 from jobs.problem import Problem
@@ -86,7 +87,7 @@ async def measure(lab: Lab) -> Result:
     sizes = Sizes.of(lab)
     # A few channels more than a server has by default: those that figures name, and some beside them.
     policies = {APP: {"channels": sizes.channels + _OTHER_CHANNELS}}
-    async with lab.trial(links=LINKS, policies=policies) as trial:
+    async with lab.trial(links=LINKS, policies=policies, groups_memory_mb=MEMORY_MB) as trial:
         large = Server(sizes.members, LINKS, trial.settings.partitions)
         small = Server(sizes.fewer, LINKS, trial.settings.partitions, "t")
         lab.tell(f"servers of {large.members:,} and {small.members:,} on a worker, all online")

@@ -113,5 +113,7 @@ class Server:
         return (filling(command, self.partitions) for command in commands)
 
 
+#: `groups_memory_mb` where such a server is measured: it fits, also beside groups that are used in turns with it.
+MEMORY_MB: Final = 2_048
 #: Who holds the role that is taken away: a fifth.
 SHARE: Final = 5

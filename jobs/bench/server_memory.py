@@ -22,7 +22,7 @@ from jobs.bench.caller import calling
 from jobs.bench.figures import Baseline, Figure, Result, at_most
 from jobs.bench.lab import Lab, Worker
 from jobs.bench.memory import resting_mb
-from jobs.bench.server import SHARE, Server
+from jobs.bench.server import MEMORY_MB, SHARE, Server
 from jobs.bench.world import APP
 from jobs.problem import Problem
 from streams.settings import Settings
@@ -61,7 +61,7 @@ class Sizes:
 async def measure(lab: Lab) -> Result:
     """`rss_1m_server_mb` and `visible_channels_query_ms`."""
     sizes = Sizes.of(lab)
-    async with lab.trial(links=_LINKS) as trial:
+    async with lab.trial(links=_LINKS, groups_memory_mb=MEMORY_MB) as trial:
         worker = await trial.start_worker("groups", "groups")
         empty = await resting_mb(worker)
         server = Server(sizes.members, _LINKS, trial.settings.partitions)
