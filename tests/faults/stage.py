@@ -206,25 +206,35 @@ class Stage(Cluster):
     # -- the load ----------------------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def load(self, seed: int, most_s: int = _SIZE.seconds, settle_ms: int = SETTLE_MS) -> AsyncIterator[Scene]:
+    async def load(
+        self, seed: int, most_s: int = _SIZE.seconds, settle_ms: int = SETTLE_MS, *, first_release: bool = False
+    ) -> AsyncIterator[Scene]:
         """Users at work while the block runs; on leaving all comes to rest, and is judged: `scene.report`.
 
         Args:
             seed: of what the users do.
             most_s: the block takes no longer.
             settle_ms: how long a session may wait to be heard of, as long as no worker is there to bind it.
+            first_release: workers of 0.1.0 take part: they know no servers, and write no notices to persons.
         """
-        async with self.loads(1, seed, most_s, settle_ms) as (scene,):
+        async with self.loads(1, seed, most_s, settle_ms, first_release=first_release) as (scene,):
             yield scene
 
     @contextlib.asynccontextmanager
     async def loads(
-        self, apps: int, seed: int, most_s: int = _SIZE.seconds, settle_ms: int = SETTLE_MS
+        self,
+        apps: int,
+        seed: int,
+        most_s: int = _SIZE.seconds,
+        settle_ms: int = SETTLE_MS,
+        *,
+        first_release: bool = False,
     ) -> AsyncIterator[list[Scene]]:
         """As `load`, shared by several apps: users, devices, groups and sends have the same ids in each."""
         self.judged_good = False
         await asyncio.to_thread(self.set_up)
         size = replace(_SIZE, seconds=most_s, rate=_SIZE.rate // apps, team_rate=_SIZE.team_rate // apps)
+        size = replace(size, hall=0) if first_release else size
         scenes = [Scene(self, seed, size, f"-{app}" if app else "") for app in range(apps)]
         try:
             await asyncio.gather(*(scene.begin() for scene in scenes))
@@ -235,15 +245,18 @@ class Stage(Cluster):
             whole = await read_run(self.settings, planned=[what for scene in scenes for what in scene.planned])
         finally:
             await asyncio.gather(*(scene.end() for scene in scenes))
-        report = await asyncio.to_thread(self._judged, whole, set().union(*(one.unjudged for one in scenes)), settle_ms)
+        spared = {"person_untold"} if first_release else set()
+        report = await asyncio.to_thread(
+            self._judged, whole, set().union(*(one.unjudged for one in scenes)), settle_ms, spared
+        )
         for scene in scenes:
             scene.whole_world, scene.report = whole, report
         self.judged_good = True
 
-    def _judged(self, whole: World, unjudged: set[tuple[str, int, int]], settle_ms: int) -> Report:
-        """Nothing lost, doubled, out of order, misdirected or missed."""
+    def _judged(self, whole: World, unjudged: set[tuple[str, int, int]], settle_ms: int, spared: set[str]) -> Report:
+        """Nothing lost, doubled, out of order, misdirected or missed, but for what rules that are spared say."""
         report = judge(without(whole, unjudged) if unjudged else whole, settled=True, settle_ms=settle_ms)
-        if not report.good:
+        if report.rules.keys() - spared:
             told = f"{report.rules}\n{report.examples}\nplanned: {whole.planned}"
             raise AssertionError(f"{told}\n{self.last_words()}")
         return report

@@ -1,4 +1,4 @@
-"""A worker of a release to come, whose groups role keeps its groups under other keys: rows of version 2.
+"""A worker of a release to come, whose groups role keeps its groups under other keys: rows of version 3.
 
 Run: python -m tests.upgrade.next_worker --role ROLE --name NAME.
 """
@@ -21,8 +21,12 @@ _MOVED: Final = b"G"
 _PIECE: Final = 2  # rows a transaction: several are needed for each partition
 
 
+def leave(_: Rows, __: bytes) -> bytes | None:
+    """From version 1 to 2: they are the same, but for what version 1 has none of."""
+
+
 def move(rows: Rows, _: bytes) -> bytes | None:
-    """From version 1 to 2; what is moved is not met again, so no place has to be remembered."""
+    """From version 2 to 3; what is moved is not met again, so no place has to be remembered."""
     for key, value in list(islice(rows.scan(keys.GROUP), _PIECE)):
         rows.delete(key)
         rows.put(_MOVED + key[1:], value)
@@ -30,7 +34,7 @@ def move(rows: Rows, _: bytes) -> bytes | None:
 
 
 class MovedRows(Rows):
-    """Rows of version 2 to state machines that know those of version 1."""
+    """Rows of version 3 to state machines that know those of versions 1 and 2."""
 
     def __init__(self, rows: Rows) -> None:
         super().__init__(rows)
@@ -69,7 +73,7 @@ def _next(kind: LaneKind) -> LaneKind:
     return replace(
         kind,
         make_core=lambda rows, partition: make_core(MovedRows(rows), partition),
-        version=StateVersion(2, {2: move}),
+        version=StateVersion(3, {2: leave, 3: move}),
     )
 
 

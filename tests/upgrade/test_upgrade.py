@@ -34,7 +34,7 @@ async def test_workers_of_the_release_before_are_replaced_one_by_one_and_may_com
 ) -> None:
     for name in ROLES:
         stage.start(name, BEFORE)
-    async with stage.load(seed=11, most_s=LONG_S, settle_ms=WAIT_MS) as scene:
+    async with stage.load(seed=11, most_s=LONG_S, settle_ms=WAIT_MS, first_release=True) as scene:
         await asyncio.to_thread(stage.start, "groups-2", BEFORE)
         await scene.until(lambda: stage.serving("groups") and stage.ready("groups-2"), READY_S, "groups-2 takes part")
         scene.heard.longest_silence_s()
@@ -54,13 +54,13 @@ async def test_workers_of_the_release_before_are_replaced_one_by_one_and_may_com
 async def test_older_rows_are_brought_up_under_load_and_who_cannot_read_them_then_refuses(stage: Stage) -> None:
     async with stage.load(seed=12, most_s=LONG_S, settle_ms=WAIT_MS) as scene:
         await take_turns(stage, scene, NEXT, "groups")
-        said = {f"groups/{partition}: brings rows from version 1 to 2" for partition in scene.partitions}
+        said = {f"groups/{partition}: brings rows from version 2 to 3" for partition in scene.partitions}
         assert {line for line in said if line in stage.log("groups")} == said
 
         await asyncio.to_thread(stage.start, "groups-2", THIS)
         stage.doom("groups-2")
         await scene.until(lambda: stage.died("groups-2"), READY_S, "the older worker ends")
-        assert "state of version 2, this worker knows 1: upgrade this worker" in stage.log("groups-2")
+        assert "state of version 3, this worker knows 2: upgrade this worker" in stage.log("groups-2")
         await scene.all_hear(now_ms())
 
         await asyncio.to_thread(stage.stop, "groups", signal.SIGKILL)
