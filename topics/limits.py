@@ -80,6 +80,7 @@ QUEUE_BYTES: Final = 16 << 20  # and their bytes
 # Overload: what a partition that falls behind sheds.
 SHED_SIGNALS_LATE_MS: Final = 250  # signals that would come later than this are dropped
 SHED_SENDS_LATE_MS: Final = 500  # sends, but for direct groups, are refused as `overloaded` while later than this
+SHED_BACKLOG: Final = 1_000  # while fewer records wait than this, a batch or two takes all: late, but not too much
 SHED_AFTER_MS: Final = 1_000  # and only once the backlog has not shrunk for this long
 
 # Rejects: more than this share of bad records among the last ones stops the worker.

@@ -6,7 +6,8 @@
    is never refused: it would be lost without a word.
 3. Never what was accepted, never a direct message, never a relation.
 
-A backlog that shrinks, as after a worker was away, is worked off and nothing of it refused.
+A backlog that shrinks, as after a worker was away, is worked off and nothing of it refused. Nor is one that is small,
+however late: then it is the machine that is slow, and refusing would end only when it is fast again.
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ class Overload:
         self._seen.append((now_ms, backlog.records))
         while len(self._seen) > 1 and self._seen[1][0] <= now_ms - limits.SHED_AFTER_MS:
             self._seen.popleft()
+        many = backlog.records >= limits.SHED_BACKLOG
         if self.sheds_sends:
-            self.sheds_sends = backlog.late_ms > limits.SHED_SENDS_LATE_MS // 2
+            self.sheds_sends = many and backlog.late_ms > limits.SHED_SENDS_LATE_MS // 2
         else:
             began_ms, waited = self._seen[0]
             grows = began_ms <= now_ms - limits.SHED_AFTER_MS and backlog.records >= waited
-            self.sheds_sends = grows and backlog.late_ms > limits.SHED_SENDS_LATE_MS
+            self.sheds_sends = many and grows and backlog.late_ms > limits.SHED_SENDS_LATE_MS

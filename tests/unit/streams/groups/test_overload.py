@@ -17,6 +17,7 @@ from topics.wire import ToRequester
 
 _LATE = limits.SHED_SENDS_LATE_MS + 1
 _AFTER = limits.SHED_AFTER_MS
+_MANY = limits.SHED_BACKLOG
 
 
 def judged(*seen: tuple[int, int, int]) -> list[bool]:
@@ -29,7 +30,8 @@ def judged(*seen: tuple[int, int, int]) -> list[bool]:
 
 
 def test_a_late_backlog_that_does_not_shrink_sheds_sends_after_a_while() -> None:
-    assert judged((0, _LATE, 100), (_AFTER - 1, _LATE, 200), (_AFTER, _LATE, 300)) == [False, False, True]
+    steps = [(0, _LATE, _MANY), (_AFTER - 1, _LATE, _MANY + 1), (_AFTER, _LATE, _MANY + 2)]
+    assert judged(*steps) == [False, False, True]
 
 
 def test_a_backlog_that_shrinks_is_worked_off() -> None:
@@ -44,10 +46,17 @@ def test_a_backlog_in_time_is_none() -> None:
 
 def test_shedding_ends_once_the_backlog_is_half_as_late_and_begins_only_after_a_while_again() -> None:
     half = limits.SHED_SENDS_LATE_MS // 2
-    began = ((0, _LATE, 100), (_AFTER, _LATE, 100))
-    assert judged(*began, (_AFTER + 50, half + 1, 50), (_AFTER + 60, half, 40)) == [False, True, True, False]
-    ended = (*began, (_AFTER + 50, half, 50))
-    assert judged(*ended, (_AFTER + 100, _LATE, 60), (2 * _AFTER + 100, _LATE, 70))[-2:] == [False, True]
+    began = ((0, _LATE, 2 * _MANY), (_AFTER, _LATE, 2 * _MANY))
+    assert judged(*began, (_AFTER + 50, half + 1, _MANY), (_AFTER + 60, half, _MANY)) == [False, True, True, False]
+    ended = (*began, (_AFTER + 50, half, _MANY))
+    assert judged(*ended, (_AFTER + 100, _LATE, _MANY), (2 * _AFTER + 100, _LATE, _MANY))[-2:] == [False, True]
+
+
+def test_a_small_backlog_is_no_overload_however_late() -> None:
+    steps = [(at, 60_000, _MANY - 1) for at in range(0, 5 * _AFTER, 100)]
+    assert not any(judged(*steps))
+    began = ((0, _LATE, _MANY), (_AFTER, _LATE, _MANY))
+    assert judged(*began, (_AFTER + 50, _LATE, _MANY - 1)) == [False, True, False]
 
 
 def test_signals_are_shed_before_sends() -> None:
@@ -68,8 +77,8 @@ def crowded(*records: tuple[Any, Any]) -> tuple[Partition, Seen]:
     partition.apply(send("ann", "before", partition.now_ms))
     for _ in range(2):
         partition.now_ms += _AFTER
-        partition.core.apply([], partition.now_ms, Backlog(_LATE, 100))
-    out = partition.core.apply([partition.record(*one) for one in records], partition.now_ms, Backlog(_LATE, 100))
+        partition.core.apply([], partition.now_ms, Backlog(_LATE, _MANY))
+    out = partition.core.apply([partition.record(*one) for one in records], partition.now_ms, Backlog(_LATE, _MANY))
     return partition, Seen(out)
 
 
