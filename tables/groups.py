@@ -8,8 +8,9 @@ from there.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from functools import cached_property
+from itertools import islice
 from typing import Final, Protocol
 
 import msgspec
@@ -332,6 +333,8 @@ class Groups:
         self._partitions = partitions
         self._cached: OrderedDict[bytes, Group] = OrderedDict()
         self._sizes: dict[bytes, int] = {}  # as of when each was last touched
+        self._large: dict[bytes, int] = {}  # and in which batch they were touched last
+        self._batches = 0
         self._touched: dict[bytes, Group] = {}
         self.counts: Counter[str] = Counter()  #: groups used, loaded and dropped since somebody took it away
 
@@ -373,8 +376,10 @@ class Groups:
     def flush(self) -> None:
         """Write what changed; then drop from memory those not touched for longest, until the rest fit the budget.
 
-        Those touched since the last flush stay, so a group that is larger than the budget is not loaded for each batch.
+        Those touched since the last flush stay, and large ones touched of late do, as far as HELD_BUDGETS go: a group
+        that is larger than the budget is not loaded anew whenever others had a batch to themselves.
         """
+        self._batches += 1
         for group in self._touched.values():
             group.flush()
             self._weigh(group)
@@ -396,10 +401,34 @@ class Groups:
     def _weigh(self, group: Group) -> None:
         self.memory_bytes += (size := group.memory_bytes) - self._sizes.get(group.key, 0)
         self._sizes[group.key] = size
+        if size * _LARGE > self.budget_bytes:
+            self._large[group.key] = self._batches
 
     def _shrink(self, to: int) -> None:
-        """Drop those not used for longest, all but the last ones."""
-        while self.memory_bytes > self.budget_bytes and len(self._cached) > to:
-            key, _ = self._cached.popitem(last=False)
+        """Drop those not used for longest, all but the last ones and those that are held."""
+        left = len(self._cached) - to
+        if self.memory_bytes <= self.budget_bytes or left <= 0:
+            return
+        held = {key for key, batch in self._large.items() if batch + limits.HELD_BATCHES >= self._batches}
+        self._drop_until(self.budget_bytes, left, held)
+        self._drop_until(limits.HELD_BUDGETS * self.budget_bytes, len(self._cached) - to, set())
+
+    def _drop_until(self, bytes_: int, most: int, held: Container[bytes]) -> None:
+        """Drop the oldest that are not held, at most so many, until all others take no more bytes than that."""
+        excess = self.memory_bytes - bytes_
+        oldest: list[bytes] = []
+        for key in islice(self._cached, most):
+            if excess <= 0:
+                break
+            if key not in held:
+                oldest.append(key)
+                excess -= self._sizes.get(key, 0)
+        for key in oldest:
+            del self._cached[key]
+            self._large.pop(key, None)
             self.memory_bytes -= self._sizes.pop(key, 0)
             self.counts["groups_dropped"] += 1
+
+
+#: A group that takes more than this part of the budget is a large one.
+_LARGE: Final = 8

@@ -98,6 +98,8 @@ SET_CHUNK: Final = 8_192  # ordinals that a row of a role's members or a list's 
 ROLL_ENTRIES: Final = 256  # memberships a row of the users role holds
 TAIL_SENDS: Final = 16  # sends known for resends in a channel's row before they are sealed into one of their own
 MAP_LOG_PAIRS: Final = 16_384  # latest changes of its groups' Link maps that a partition keeps in memory
+HELD_BATCHES: Final = 512  # batches after which a large group that was not touched leaves memory like any other
+HELD_BUDGETS: Final = 4  # times the budget of groups in memory that large ones touched of late may take
 CHORE_ROWS: Final = 256  # rows that one step of a long clean-up works off; messages go on between steps
 CHORE_PAGES: Final = 16  # pages of members it works off
 

@@ -14,6 +14,7 @@ from tables.outbox import Outbox
 from tables.rows import Rows
 from tables.voids import Voids
 from tests.cores import Memory, commit, send
+from topics import limits
 from topics.codec import Malformed
 from topics.entities import Code
 from topics.keys import key_of, partition_of
@@ -221,6 +222,41 @@ def test_a_group_larger_than_the_budget_stays_while_it_is_touched() -> None:
     kept.groups.touch("app", "h")
     kept.flush()
     assert kept.groups.peek(key_of("app", "g")) is None
+
+
+def _large_and_others() -> _Kept:
+    """A group of 400 members in a budget that is smaller, and then others, each in a batch of its own."""
+    kept = _Kept()
+    large = kept.groups.touch("app", "large")
+    large.create("team", [f"user-{i}" for i in range(400)])
+    kept.flush()
+    kept.groups.budget_bytes = large.memory_bytes - 1
+    kept.groups.touch("app", "large")
+    kept.flush()
+    return kept
+
+
+def _others(kept: _Kept, batches: int) -> None:
+    for i in range(batches):
+        kept.groups.touch("app", f"small-{i % 3}").create("team", ["a"])
+        kept.flush()
+
+
+def test_a_large_group_touched_of_late_stays_when_others_come_and_goes_when_it_was_not_for_long() -> None:
+    kept = _large_and_others()
+    _others(kept, limits.HELD_BATCHES)
+    assert kept.groups.peek(key_of("app", "large")) is not None
+    _others(kept, 1)
+    assert kept.groups.peek(key_of("app", "large")) is None
+
+
+def test_large_groups_touched_of_late_keep_to_some_budgets() -> None:
+    kept = _large_and_others()
+    for i in range(3 * limits.HELD_BUDGETS):
+        kept.groups.touch("app", f"large-{i}").create("team", [f"user-{i}" for i in range(400)])
+        kept.flush()
+        assert kept.groups.memory_bytes <= limits.HELD_BUDGETS * kept.groups.budget_bytes
+    assert len(kept.groups) >= limits.HELD_BUDGETS - 1
 
 
 @given(_STEPS)
