@@ -23,7 +23,7 @@ _ASK_S: Final = 2.0
 _FOLLOW_S: Final = 3.0
 _PORTS: Final = 12  # from `view_port` on: workers take the next free one
 _TOKEN_S: Final = 60.0
-_ROLES: Final = {"links": "users"}  # kinds that are not a role of their own
+_ROLES: Final = {"links": "users", "final": "sinks"}  # kinds that are not a role of their own
 
 Health = Mapping[str, Any]
 

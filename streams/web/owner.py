@@ -77,6 +77,7 @@ class ReadLane(Protocol):
 
 class _Told(msgspec.Struct):
     code: str
+    detail: str = ""
 
 
 class Here:
@@ -167,13 +168,13 @@ class OwnerClient:
             raise ProblemError("owner_unknown") from None
         if response.status == web.HTTPOk.status_code:
             return body
-        raise ProblemError(_told(body))
+        raise _told(body)
 
 
-def _told(body: bytes) -> Any:
+def _told(body: bytes) -> ProblemError:
     """The owner's refusal, if it is one."""
     try:
-        code = msgspec.json.decode(body, type=_Told).code
+        told = msgspec.json.decode(body, type=_Told)
     except msgspec.DecodeError:
-        code = ""
-    return code if code in REFUSALS else "owner_unknown"
+        return ProblemError("owner_unknown")
+    return ProblemError(told.code, told.detail) if told.code in REFUSALS else ProblemError("owner_unknown")

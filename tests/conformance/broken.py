@@ -581,8 +581,10 @@ def drops_signals() -> None:
 def counts_tries_in_seconds() -> None:
     send = Link.send
 
-    async def seconds(self: Link, session: Any, group: str, client_id: str, tried_at: int, *rest: Any) -> None:
-        await send(self, session, group, client_id, tried_at // 1_000, *rest)
+    async def seconds(
+        self: Link, session: Any, group: str, client_id: str, tried_at: int, *rest: Any, **more: Any
+    ) -> None:
+        await send(self, session, group, client_id, tried_at // 1_000, *rest, **more)
 
     of_link.send = seconds
 
@@ -590,8 +592,8 @@ def counts_tries_in_seconds() -> None:
 def sends_for_another_device() -> None:
     send = Link.send
 
-    async def other(self: Link, session: Session, *rest: Any) -> None:
-        await send(self, _of_no_device(self, session), *rest)
+    async def other(self: Link, session: Session, *rest: Any, **more: Any) -> None:
+        await send(self, _of_no_device(self, session), *rest, **more)
 
     of_link.send = other
 
@@ -615,8 +617,8 @@ def never_sends_again() -> None:
 def takes_a_resend_for_a_new_try() -> None:
     send = Link.send
 
-    async def now(self: Link, session: Any, group: str, client_id: str, _: int, *rest: Any) -> None:
-        await send(self, session, group, client_id, time.time_ns() // 1_000_000, *rest)
+    async def now(self: Link, session: Any, group: str, client_id: str, _: int, *rest: Any, **more: Any) -> None:
+        await send(self, session, group, client_id, time.time_ns() // 1_000_000, *rest, **more)
 
     of_link.send = now
 

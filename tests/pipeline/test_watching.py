@@ -159,10 +159,17 @@ def test_no_log_holds_what_a_message_or_a_token_says(watched: Watched) -> None:
 
 
 def test_top_shows_who_works_and_who_died(watched: Watched) -> None:
-    told = watched.top("--json")
-    assert told.returncode == 0, told.stderr
-    found: dict[str, Any] = json.loads(told.stdout)
-    assert {worker["role"]: worker["status"] for worker in found["workers"]} == dict.fromkeys(ROLES, "serving")
+    def told() -> dict[str, Any]:
+        said = watched.top("--json")
+        assert said.returncode == 0, said.stderr
+        found: dict[str, Any] = json.loads(said.stdout)
+        return found
+
+    def statuses() -> dict[str, str]:
+        return {worker["role"]: worker["status"] for worker in told()["workers"]}
+
+    until(lambda: statuses() == dict.fromkeys(ROLES, "serving"), "the tables of the final state are made")
+    found = told()
     assert found["kafka"] is True
     assert found["rejects"] == {"undecodable": 1, "handler_failed": 1}
     users = next(worker for worker in found["workers"] if worker["role"] == "users")

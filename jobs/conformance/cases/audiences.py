@@ -29,7 +29,7 @@ async def audience(scene: Scene) -> None:
         await scene.shows(first, client, 1, 2)
     await scene.shows(second, bob, 1)
     await _read(scene, ann, bob, cid)
-    not_asked(scene)
+    await not_asked(scene)
 
 
 @case(
@@ -69,7 +69,7 @@ async def audience_delta(scene: Scene) -> None:
     for client in (bob, cid):
         await scene.told(group, client, "visibility")
     await _read(scene, ann, bob, cid)
-    not_asked(scene)
+    await not_asked(scene)
 
 
 @case(
@@ -125,7 +125,7 @@ async def bound_audiences(scene: Scene) -> None:
     for client in (ann, cid):
         await scene.shows(other, client, 1)
     await _read(scene, ann, bob, cid)
-    not_asked(scene)
+    await not_asked(scene)
 
 
 @case(
@@ -146,7 +146,7 @@ async def last_slot(scene: Scene) -> None:
     await scene.lot(0, scene.message(group, 2, au=1, av=1))
     await scene.shows(group, bob, 2)
     await _read(scene, bob, phone, tablet)
-    not_asked(scene)
+    await not_asked(scene)
 
 
 @case(
@@ -183,7 +183,7 @@ async def audience_of_nobody(scene: Scene) -> None:
     await scene.told(group, ann, "visibility")
     await scene.lot(0, {**scene.bait(group), "au": 1, "av": 2}, {**scene.bait(group), "au": 2, "av": 1})
     await _read(scene, ann)
-    not_asked(scene)
+    await not_asked(scene)
 
 
 @case(
@@ -217,7 +217,7 @@ async def unknown_end(scene: Scene) -> None:
     group = scene.group(0)
     await scene.lot(0, scene.bound(group, ann), scene.delta(group, 9, ended=True))
     await _read(scene, ann)
-    not_asked(scene)
+    await not_asked(scene)
 
 
 @case(
@@ -255,7 +255,7 @@ async def changed(scene: Scene) -> None:
     await scene.lot(0, scene.changed(group, "visibility", members=scene.bitmap(group, bob)))
     await scene.told(group, bob, "visibility")
     await _read(scene, ann, bob, cid)
-    not_asked(scene)
+    await not_asked(scene)
 
 
 @case(
@@ -312,7 +312,7 @@ async def notice_order(scene: Scene) -> None:
         heard = await scene.hears(protocol.Noticed, ann, f"notice {number} for ann")
         if heard.number != number:
             raise Wrong(f"notice {number} for ann", f"{heard}")
-    not_asked(scene)
+    await not_asked(scene)
 
 
 @case(
