@@ -18,6 +18,9 @@ BINDING: Final = b"b"  # + link + epoch + group + page: which slots listen for w
 AUDIENCE: Final = b"u"  # + group + life + audience: its version, its places, the links that know it
 QUIET: Final = b"q"  # + group + channel: the head is to be announced once more
 CHANGED: Final = b"t"  # + group: what changed and is still to be told to those who listen
+SUBSCRIBED: Final = b"e"  # + link + epoch + group + level + channel + chunk: slots that subscribed
+BACKGROUND: Final = b"f"  # + link + epoch + chunk: slots that are in the background
+UNREAD: Final = b"l"  # + group + channel: new messages that are still to be told as a notice
 CHORE: Final = b"w"  # + what: a clean-up under way
 NUMBERS: Final = b"n"  # the last lot's number for each link
 EXPIRY: Final = b"d"  # + moment + group + life + what: a request or code ends then
@@ -42,13 +45,20 @@ PARTS: Final = (*MEMBERS_PARTS, *STRUCTURE_PARTS, AUDIENCE)
 
 # Rows of the users role.
 SESSIONS: Final = b"s"  # + user: the user's sessions
+ASKED: Final = b"e"  # + user + link + epoch + slot: what the session subscribed to
+WATCHED: Final = b"x"  # + user + link + epoch + slot: whom the session watches
+WATCHERS: Final = b"w"  # + user: the sessions that watch the user
+STATE: Final = b"p"  # + user: the user's state, status and their version
+DUE: Final = b"d"  # + moment + user: something of the user's ends or is told then
 INBOX: Final = b"i"  # + user: the numbers of the user's inbox
 NOTICE: Final = b"j"  # + user + number: a notice in it
 NEWEST: Final = b"h"  # + user + group + kind: the number of the newest notice of that kind
 ROLL: Final = b"l"  # + group + first ordinal: users of this partition who joined together
+USERS_ON: Final = b"~u"  # + link + epoch + user: who has sessions on the link; local, made anew from the sessions
 GROUPS_OF: Final = b"~i"  # + user + group: where the user's membership stands; local, made anew from the rolls
 
 # Rows of both, and of `links`.
+POLICY: Final = b"Y"  # + app: the app's policy
 VOID: Final = b"v"  # + link: its highest void epoch
 LINK: Final = b"k"  # + link: its registration
 

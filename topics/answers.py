@@ -38,6 +38,8 @@ Code = Literal[
     "everyone_stays",
     "not_visible",
     "muted",
+    "wrong_level",
+    "unknown_session",
 ]
 
 #: What a code means and what to do: also the table in the docs.
@@ -70,6 +72,8 @@ CODES: Final[dict[Code, str]] = {
     "everyone_stays": "The role `everyone` is every member's: it can be changed, not deleted or given.",
     "not_visible": "The sender does not see this channel.",
     "muted": "The sender, the channel or the group is muted until `limit`.",
+    "wrong_level": "This level goes without a channel, needs one, or is not for who is no member.",
+    "unknown_session": "No such session of the user lives. Bring it up first.",
 }
 
 
@@ -139,6 +143,24 @@ class Applied(Wire, tag="applied", frozen=True):
     slot: U32 | None = None
 
 
+class Done(Wire, tag="done", frozen=True):
+    """What was asked of a user's sessions or status was done.
+
+    Attributes:
+        app: the user's app.
+        user: the user.
+        changed: how many sessions ended; 1 for a new status; 0: it was so already.
+        request: the call it answers.
+        slot: the session it is for; None on `answers`.
+    """
+
+    app: Id
+    user: Id
+    changed: Count
+    request: Id | None = None
+    slot: U32 | None = None
+
+
 class Registered(Wire, tag="registered", frozen=True):
     """A link is registered.
 
@@ -155,7 +177,7 @@ class Registered(Wire, tag="registered", frozen=True):
     partitions: U32
 
 
-Answer = Accepted | Refused | Applied | Registered
+Answer = Accepted | Refused | Applied | Done | Registered
 
 
 class AnswerTo(Struct, omit_defaults=True, frozen=True, gc=False):

@@ -61,16 +61,20 @@ DELETE_RETENTION_MS: Final = _DAY_MS
 
 _P, _L, _ONE = Count.PARTITIONS, Count.LINKS, Count.ONE
 _GATEWAYS, _GROUPS, _USERS, _SINKS = "gateways", "groups", "users", "sinks"
-_CALLERS, _VIEWS, _SERVICES = "callers", "views", "other services"
+_CALLERS, _VIEWS, _SERVICES, _OPERATORS = "callers", "views", "other services", "operators"
 
 LINKS = Topic("links", _ONE, "link", _DAY_MS, (_GATEWAYS, _USERS), (_USERS,))
-SESSIONS = Topic("sessions", _P, "app:user", _DAY_MS, (_GATEWAYS,), (_USERS,))
+SESSIONS = Topic("sessions", _P, "app:user", _DAY_MS, (_GATEWAYS, _CALLERS), (_USERS,))
 RELATIONS = Topic("relations", _P, "app:group", 7 * _DAY_MS, (_GATEWAYS, _CALLERS), (_GROUPS,))
 MESSAGES = Topic("messages", _P, "app:group", 7 * _DAY_MS, (_GATEWAYS, _CALLERS), (_GROUPS,))
 RESYNC = Topic("resync", _P, "the source partition, named outright", _DAY_MS, (_GATEWAYS,), (_GROUPS,))
 
+LINK_ACKS = Topic("link-acks", _P, "the source partition, named outright", _DAY_MS, (_GATEWAYS,), (_GROUPS,))
+POLICIES = Topic("policies", _P, "app; told to every partition", None, (_OPERATORS,), (_GROUPS, _USERS))
+
 MEMBERSHIPS = Topic("memberships", _P, "lots, one a users partition", 7 * _DAY_MS, (_GROUPS,), (_USERS,))
 BINDINGS = Topic("bindings", _P, "lots, one a groups partition", _DAY_MS, (_USERS,), (_GROUPS,))
+WATCHES = Topic("watches", _P, "lots, one a users partition", _DAY_MS, (_USERS,), (_USERS,))
 LINK_VOIDS = Topic("link-voids", _P, "none: told to every partition", 7 * _DAY_MS, (_USERS,), (_GROUPS, _USERS))
 
 DELIVERIES = Topic("deliveries", _L, "lots, one a link", _DAY_MS, (_GROUPS, _USERS), (_GATEWAYS,))
@@ -94,8 +98,11 @@ CATALOG: Final[tuple[Topic, ...]] = (
     RELATIONS,
     MESSAGES,
     RESYNC,
+    LINK_ACKS,
+    POLICIES,
     MEMBERSHIPS,
     BINDINGS,
+    WATCHES,
     LINK_VOIDS,
     DELIVERIES,
     ANSWERS,

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from topics import catalog, limits
+from topics.acks import Ack
 from topics.answers import AnswerLot
 from topics.bindings import BindingLot
 from topics.deliveries import DeliveryRecord
@@ -18,6 +19,8 @@ from topics.memberships import MembershipLot
 from topics.messages import HistoryLot, MessageRecord, Send, Signal
 from topics.notices import PersonLot
 from topics.owners import Owner, StoredRecord
+from topics.policy import PolicySet
+from topics.presence import WatchLot
 from topics.rejects import Reason, Reject
 from topics.relations import RelationRecord
 from topics.resync import Resync
@@ -35,6 +38,9 @@ TYPES: Final[dict[str, Any]] = {  # Any: unions of structs are type forms, not t
     catalog.MEMBERSHIPS.name: MembershipLot,
     catalog.BINDINGS.name: BindingLot,
     catalog.LINK_VOIDS.name: Void,
+    catalog.LINK_ACKS.name: Ack,
+    catalog.WATCHES.name: WatchLot,
+    catalog.POLICIES.name: PolicySet,
     catalog.DELIVERIES.name: DeliveryRecord,
     catalog.ANSWERS.name: AnswerLot,
     catalog.RELATION_EVENTS.name: RelationEvent,
@@ -101,7 +107,7 @@ def _check_ids(record: Send | Signal) -> None:
     """
     ids = record.app + record.group + record.sender
     if isinstance(record, Send):
-        ids += record.device + record.client_id
+        ids += record.device + record.client_id + "".join(record.mentions)
     if _ID_LETTERS(ids) is None:
         raise Malformed("undecodable", f"an id that does not match {ID_PATTERN}")
 

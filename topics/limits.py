@@ -46,13 +46,33 @@ NOTICE_DAYS: Final = 30  # how long one is kept
 NOTICE_WINDOW_MS: Final = 200  # * notices of a group to a link within it are one
 NOTICE_CHANNELS: Final = 16  # channels that one notice names; where more changed it names none
 
+# Sessions, subscriptions, presence.
+SESSIONS_PER_USER: Final = 64  # connections of one user at once, those lost of late among them
+RESUME_MS: Final = 60_000  # * how long a session that was lost may be resumed
+GROUND_WINDOW_MS: Final = 5_000  # * a session that comes and goes within it is in the foreground
+STATUS_CHARS: Final = 128  # a custom status
+SUBSCRIPTIONS_PER_CALL: Final = 100  # subscriptions, or watched users, in one call
+SUBSCRIBE_MEMBERS: Final = 2_000  # * members up to which a server is subscribed to by joining
+SUBSCRIBE_AGAIN: Final = 0.9  # times as many: a server that shrinks to this is subscribed to by joining again
+CHANNELS_SUBSCRIBED: Final = 500  # * channels of a group that a session subscribes to at once
+GROUPS_SUBSCRIBED: Final = 500  # * groups of which a session subscribes to anything at once
+WATCHED_USERS: Final = 500  # * users whom a session watches at once
+WATCHERS: Final = 10_000  # sessions that watch one user at once; more are refused
+PRESENCE_WINDOW_MS: Final = 1_000  # * changes of a user's state within it are told as one
+
+# Messages as notices.
+MENTIONS: Final = 50  # users whom a message mentions
+UNREAD_WINDOW_MS: Final = 200  # * new messages of a channel within it are one notice to a link
+STATUS_WINDOW_MS: Final = 5_000  # * and to those who only want to know whether there are any
+BURST_PER_S: Final = 100  # * messages a second in a channel above which those who don't show it get notices
+BURST_CALM: Final = 0.5  # of that: below it they get messages again
+BURST_MS: Final = 2_000  # over how long the rate is taken
+EXACT_LISTENERS: Final = 256  # a group's sessions on a link up to which it is known whether all are in the background
+
 # How a resend is known [S2].
 DEDUPE_WINDOW_MS: Final = 60_000  # a first try older than this is refused as `expired`
 DEDUPE_PER_DEVICE: Final = 1_024  # more sends inside the window from one device of one sender are `throttled`
 CLOCK_SKEW_MS: Final = 300_000  # how far ahead of the broker's clock a first try may claim to be
-
-# Users.
-SESSIONS_PER_USER: Final = 64  # connections of one user at once
 
 # Channels.
 RECENT_ENTRIES: Final = 256  # messages a channel keeps in memory
@@ -63,6 +83,11 @@ QUIET_MS: Final = 5_000  # after this long without a message a channel's head is
 LINK_TIMEOUT_MS: Final = 10_000  # a link silent for this long is void
 LINK_BEAT_MS: Final = 1_000  # how often a gateway's link, and the owner of `links`, beat
 LINK_GAP_MS: Final = 2_000  # silence counts at most this much between two records of `links`
+
+ACK_MS: Final = 1_000  # how often a gateway acknowledges what it applied
+LINK_SLOW_BYTES: Final = 1 << 20  # a link with more lots of a source unacknowledged gets notices in place of messages
+LINK_SLOW_MS: Final = 3_000  # or with an older one
+LINK_BACKLOG_BYTES: Final = 16 << 20  # with more it is told to begin anew: nothing but answers is written until then
 
 # A batch: whichever is reached first ends it.
 BATCH_RECORDS: Final = 2_000  # records in a batch

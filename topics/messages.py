@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Raw, Struct
 
+from topics import limits
 from topics.versions import FIRST, HistoryVersion, MessagesVersion
 from topics.wire import U32, Count, FastId, Id, Millis, ReplyTo, Wire
 
@@ -17,6 +18,12 @@ MAIN: Final = "main"
 USUAL_KIND: Final = "text"
 
 Kind = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[a-z_]+\Z")]
+
+
+#: Signals of this kind go to those who subscribed to them alone.
+TYPING: Final = "typing"
+
+Mentions = Annotated[list[FastId], Meta(max_length=limits.MENTIONS)]
 
 
 class Send(Wire, tag="send", frozen=True):
@@ -33,6 +40,7 @@ class Send(Wire, tag="send", frozen=True):
         channel: the channel; MAIN where the group has one only.
         kind: text, image, custom, ...; opaque here.
         reply: where the answer goes; None: nobody waits.
+        mentions: users whom it mentions: those who see the channel hear it, whatever they subscribed to.
     """
 
     app: FastId
@@ -45,6 +53,7 @@ class Send(Wire, tag="send", frozen=True):
     channel: Id = MAIN
     kind: Kind = USUAL_KIND
     reply: ReplyTo | None = None
+    mentions: Mentions = []  # noqa: RUF012 -- msgspec copies an empty list
     v: MessagesVersion = FIRST
 
 
@@ -83,6 +92,7 @@ class Message(
         "client_id": "i",
         "kind": "k",
         "body": "b",
+        "mentions": "mn",
     },
 ):
     """An accepted message, encoded once: the same bytes stand in `history` and in each link's deliveries.
@@ -104,6 +114,7 @@ class Message(
         at: when the send was appended.
         kind: (k) text, ...
         body: (b) the message.
+        mentions: (mn) users whom it mentions.
     """
 
     app: Id
@@ -122,6 +133,7 @@ class Message(
     kind: Kind = USUAL_KIND
     audience: U32 = 0
     audience_version: Count = 0
+    mentions: list[Id] = []  # noqa: RUF012 -- msgspec copies an empty list
 
 
 class HistoryLot(Struct, tag_field="t", tag="history", omit_defaults=True, frozen=True, gc=False):

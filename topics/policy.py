@@ -1,23 +1,39 @@
-"""What an app may have: the limits that its policy sets.
+"""What an app may have, and how it is served: its policy. `policies`: one record an app, told to every partition.
 
-A policy may set a limit lower or higher than `topics.limits` has it, up to TIMES as high.
+A policy may set a limit lower or higher than `topics.limits` has it, up to TIMES as high. It is in force from the
+record on, without a restart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
 from topics import limits
+from topics.subscriptions import DriveMode
+from topics.versions import FIRST, PoliciesVersion
+from topics.wire import Id, Wire
 
 TIMES: Final = 10  #: how much higher than usual a policy may set a limit
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The limits of one app; each is one of `topics.limits`, where it is explained, by the same name."""
+#: How many sessions a user has at once; a new one ends those of the same device, platform, or all others.
+SessionsRule = Literal["any", "one_per_device", "one_per_platform", "one"]
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The policy of one app. Its limits are those of `topics.limits`, where they are explained, by the same names.
+
+    Attributes:
+        sessions: which sessions a new one of the user ends.
+        drive_server: how messages of servers are distributed.
+        drive_team: and those of teams.
+        drive_direct: and those of direct groups.
+        drive_room: and those of rooms.
+    """
 
     channels: Annotated[int, Meta(ge=0, le=TIMES * limits.CHANNELS)] = limits.CHANNELS
     categories: Annotated[int, Meta(ge=0, le=TIMES * limits.CATEGORIES)] = limits.CATEGORIES
@@ -33,6 +49,34 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     )
     notice_users: Annotated[int, Meta(ge=0, le=TIMES * limits.NOTICE_USERS)] = limits.NOTICE_USERS
     notice_window_ms: Annotated[int, Meta(ge=0, le=TIMES * limits.NOTICE_WINDOW_MS)] = limits.NOTICE_WINDOW_MS
+    resume_ms: Annotated[int, Meta(ge=0, le=TIMES * limits.RESUME_MS)] = limits.RESUME_MS
+    ground_window_ms: Annotated[int, Meta(ge=0, le=TIMES * limits.GROUND_WINDOW_MS)] = limits.GROUND_WINDOW_MS
+    subscribe_members: Annotated[int, Meta(ge=0, le=TIMES * limits.SUBSCRIBE_MEMBERS)] = limits.SUBSCRIBE_MEMBERS
+    channels_subscribed: Annotated[int, Meta(ge=1, le=TIMES * limits.CHANNELS_SUBSCRIBED)] = limits.CHANNELS_SUBSCRIBED
+    groups_subscribed: Annotated[int, Meta(ge=1, le=TIMES * limits.GROUPS_SUBSCRIBED)] = limits.GROUPS_SUBSCRIBED
+    watched_users: Annotated[int, Meta(ge=0, le=TIMES * limits.WATCHED_USERS)] = limits.WATCHED_USERS
+    presence_window_ms: Annotated[int, Meta(ge=0, le=TIMES * limits.PRESENCE_WINDOW_MS)] = limits.PRESENCE_WINDOW_MS
+    unread_window_ms: Annotated[int, Meta(ge=20, le=TIMES * limits.UNREAD_WINDOW_MS)] = limits.UNREAD_WINDOW_MS
+    status_window_ms: Annotated[int, Meta(ge=20, le=TIMES * limits.STATUS_WINDOW_MS)] = limits.STATUS_WINDOW_MS
+    burst_per_s: Annotated[int, Meta(ge=1, le=TIMES * limits.BURST_PER_S)] = limits.BURST_PER_S
+    sessions: SessionsRule = "one_per_device"
+    drive_server: DriveMode = "subscription"
+    drive_team: DriveMode = "subscription"
+    drive_direct: DriveMode = "subscription"
+    drive_room: DriveMode = "subscription"
+
+
+class PolicySet(Wire, tag="policy", frozen=True):
+    """An app's policy is this from here on.
+
+    Attributes:
+        app: the app.
+        policy: what it has otherwise than usual.
+    """
+
+    app: Id
+    policy: Policy
+    v: PoliciesVersion = FIRST
 
 
 def read_policies(overrides: Mapping[str, Mapping[str, int]]) -> dict[str, Policy]:

@@ -43,6 +43,20 @@ class LinkAddress(Struct, omit_defaults=True, frozen=True, gc=False):
     partition: U32
 
 
+class SessionId(Struct, omit_defaults=True, frozen=True, gc=False):
+    """One connection, as everybody names it.
+
+    Attributes:
+        link: the link that holds it.
+        epoch: that link's registration.
+        slot: its number on the link, never used again within the epoch.
+    """
+
+    link: Id
+    epoch: Count
+    slot: U32
+
+
 class ToSession(Wire, tag="session", frozen=True):
     """Answer to a session: the answer travels among its link's deliveries."""
 
