@@ -32,7 +32,6 @@ from jobs.verify.readers import IncompleteError, Place, read_world
 from jobs.verify.show import shown
 from jobs.verify.world import World
 from streams.settings import Settings
-from topics.policy import read_policies
 
 app = typer.Typer(add_completion=False)
 
@@ -136,7 +135,6 @@ async def read_run(settings: Settings, *, stores: bool = True, planned: Sequence
         cassandra_port=settings.cassandra_port,
         keyspace=settings.keyspace,
         redis_url=settings.redis_url if stores else None,
-        policies=read_policies(settings.policies),
     )
     with _progress() as progress:
         tasks = {}

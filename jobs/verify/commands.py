@@ -11,6 +11,7 @@ from jobs.verify.answers import Answers, Given, Question, may_be_deaf, target_of
 from jobs.verify.findings import Findings
 from jobs.verify.links import Registrations
 from jobs.verify.members import Group, GroupKey, Groups
+from jobs.verify.policies import Policies
 from jobs.verify.rejects import Rejects
 from jobs.verify.verdicts import Told, Verdict, told_of, verdict
 from jobs.verify.world import Row, World, place
@@ -21,7 +22,6 @@ from topics.events import ApplicationEnded, CodeEnded, InviteEnded, RelationEven
 from topics.policy import Policy
 from topics.relations import Join, Large, RelationRecord
 
-_USUAL: Final = Policy()
 _ANY: Final[frozenset[Code]] = frozenset(CODES)
 
 
@@ -140,7 +140,7 @@ class _Turn:
 
 
 def replay_commands(
-    world: World, groups: Groups, rejects: Rejects, findings: Findings, due_before_ms: int
+    world: World, groups: Groups, rejects: Rejects, policies: Policies, findings: Findings, due_before_ms: int
 ) -> Iterator[Outcome]:
     """Compares each group's events with what its commands must have done; gives what each must have answered."""
     turns: dict[GroupKey, _Turn] = {}
@@ -153,7 +153,7 @@ def replay_commands(
         if turn.wrong:
             yield Outcome(row, command, _ANY, applied=True)
         else:
-            yield _judge(turn, row, command, world.policies.get(command.app, _USUAL), findings, due_before_ms)
+            yield _judge(turn, row, command, policies.of(command.app, row.at_ms), findings, due_before_ms)
     for group in groups.by_key.values():
         turn = turns.get(group.key, _Turn(group))
         if not turn.wrong:

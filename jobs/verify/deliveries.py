@@ -12,6 +12,7 @@ from jobs.verify.links import Registration, Registrations
 from jobs.verify.listening import Listening
 from jobs.verify.members import GroupKey, Groups
 from jobs.verify.persons import Persons
+from jobs.verify.said import Said
 from jobs.verify.sends import Sends
 from jobs.verify.world import Row, World, place
 from topics import catalog
@@ -54,6 +55,7 @@ class Deliveries:
         history: History,
         sends: Sends,
         answers: Answers,
+        said: Said,
         findings: Findings,
     ) -> None:
         self.lots = 0
@@ -68,7 +70,7 @@ class Deliveries:
         self._findings = findings
         self._taken_ms = [sends.taken_ms(message) for message in history.messages]
         self._last: dict[tuple[Registration, ChannelKey], int] = {}
-        persons = Persons(world, findings)
+        persons = Persons(said, findings)
         for row, lot in world.rows(catalog.DELIVERIES):
             if isinstance(lot, Malformed):
                 findings.add("unreadable", place(catalog.DELIVERIES, row))

@@ -12,9 +12,11 @@ from jobs.verify.history import History
 from jobs.verify.links import Registrations
 from jobs.verify.members import NEVER, Groups
 from jobs.verify.notices import judge_notices
+from jobs.verify.policies import Policies
 from jobs.verify.reached import Reached
 from jobs.verify.rejects import Rejects
 from jobs.verify.report import Latency, Report
+from jobs.verify.said import Said
 from jobs.verify.sends import SendJudge, Sends
 from jobs.verify.stores import judge_stores
 from jobs.verify.world import World
@@ -34,6 +36,8 @@ TOPICS: Final = (
     catalog.MESSAGES,
     catalog.RELATIONS,
     catalog.RESYNC,
+    catalog.LINK_ACKS,
+    catalog.POLICIES,
     catalog.SESSIONS,
     catalog.LINKS,
 )
@@ -54,14 +58,14 @@ def judge(world: World, *, settled: bool, settle_ms: int = SETTLE_MS, examples: 
     findings, report = Findings(examples), Report(planned=list(world.planned))
     due_before_ms = NEVER if settled else world.newest_ms() - settle_ms
     rejects = Rejects(world, findings, due_before_ms)
-    groups = Groups(world, findings)
+    groups, policies, said = Groups(world, findings), Policies(world, findings), Said(world, findings)
     registrations = Registrations(world, rejects, findings)
     history = History(world, groups, findings)
     answers = Answers(world, findings)
     sends = Sends(world, rejects)
-    deliveries = Deliveries(world, groups, registrations, history, sends, answers, findings)
+    deliveries = Deliveries(world, groups, registrations, history, sends, answers, said, findings)
 
-    outcomes = replay_commands(world, groups, rejects, findings, due_before_ms)
+    outcomes = replay_commands(world, groups, rejects, policies, findings, due_before_ms)
     judge_commands(outcomes, answers, registrations, findings, due_before_ms)
     SendJudge(sends, history, answers, groups, registrations, findings, due_before_ms).judge(report)
     reached = Reached(groups, registrations, history, deliveries, sends, findings, due_before_ms)
@@ -69,7 +73,7 @@ def judge(world: World, *, settled: bool, settle_ms: int = SETTLE_MS, examples: 
     reached.judge_settled(settle_ms)
     if settled:
         reached.judge_end()
-    judge_notices(world, groups, findings, due_before_ms)
+    judge_notices(said, groups, policies, findings, due_before_ms)
     judge_stores(world, history, findings, settled=settled)
 
     report.resends, report.signals = sends.resends, sends.signals

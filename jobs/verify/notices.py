@@ -5,23 +5,18 @@ A change that names many, and a part of a change set, is told to who did it alon
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 from jobs.verify.findings import Findings
+from jobs.verify.lives import Life
 from jobs.verify.members import Group, Groups
-from jobs.verify.relations import Life
-from jobs.verify.world import World, place
-from topics import catalog, events
-from topics.codec import Malformed
+from jobs.verify.policies import Policies
+from jobs.verify.said import Said
+from topics import events
 from topics.entities import EVERYONE
 from topics.events import Happened, RelationEvent
-from topics.keys import key_of, partition_of
 from topics.notices import NoticeKind
-from topics.policy import Policy
-
-_USUAL: Final = Policy()
 
 
 class Due(NamedTuple):
@@ -42,23 +37,15 @@ class Due(NamedTuple):
     operator: bool = True
 
 
-def judge_notices(world: World, groups: Groups, findings: Findings, due_before_ms: int) -> None:
+def judge_notices(said: Said, groups: Groups, policies: Policies, findings: Findings, due_before_ms: int) -> None:
     """Compares what persons were told with what happened."""
-    told: dict[tuple[str, str, int], list[tuple[str, str]]] = defaultdict(list)
-    for row, lot in world.rows(catalog.NOTICES):
-        if isinstance(lot, Malformed):
-            findings.add("unreadable", place(catalog.NOTICES, row))
-            continue
-        for notice in lot.entries:
-            told[notice.app, notice.group, notice.version] += [(user, notice.kind) for user in notice.users]
-            if any(partition_of(key_of(notice.app, user), world.partitions) != row.partition for user in notice.users):
-                findings.add("misplaced", f"{place(catalog.NOTICES, row)} {notice.users}")
+    told = dict(said.of_change)
     for group in groups.by_key.values():
-        policy = world.policies.get(group.key[0], _USUAL)
         for event in group.events:
             heard = told.pop((*group.key, event.version), [])
             if event.at < due_before_ms:
-                _compare(group, event, heard, policy.notice_users, findings)
+                most = policies.of(group.key[0], event.at).notice_users
+                _compare(group, event, heard, most, findings)
     for (app, name, version), heard in told.items():
         findings.add("person_misled", f"{app}:{name} version {version}, which is not: {heard[:3]}", len(heard))
 

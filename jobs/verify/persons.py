@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from jobs.verify.findings import Findings
 from jobs.verify.links import Registration
-from jobs.verify.world import Row, World, place
+from jobs.verify.said import Said
+from jobs.verify.world import Row, place
 from topics import catalog
-from topics.codec import Malformed
 from topics.deliveries import NoticeLot
-from topics.notices import NoticeOut, PersonLot
-
-#: One notice to one user: app, user, group, kind, the group's version.
-_Said = tuple[str, str, str, str, int]
+from topics.notices import NoticeOut
 
 
 class Persons:
@@ -20,17 +17,10 @@ class Persons:
     That every notice gets there is not judged: one may be told after its user left, and stands in the inbox.
     """
 
-    def __init__(self, world: World, findings: Findings) -> None:
+    def __init__(self, said: Said, findings: Findings) -> None:
         self._findings = findings
-        self._said: set[_Said] = set()
+        self._said = said
         self._told: set[tuple[Registration, str, str, int]] = set()
-        for row, lot in world.rows(catalog.NOTICES):
-            if isinstance(lot, Malformed):
-                findings.add("unreadable", place(catalog.NOTICES, row))
-            elif isinstance(lot, PersonLot):
-                self._said.update(
-                    (one.app, user, one.group, one.kind, one.version) for one in lot.entries for user in one.users
-                )
 
     def replay(self, row: Row, lot: NoticeLot, registration: Registration) -> None:
         """A link is told."""
@@ -51,5 +41,5 @@ class Persons:
 
     def _judge(self, told: str, entry: NoticeOut) -> None:
         notice = entry.notice
-        if (entry.app, entry.user, notice.group, notice.kind, notice.version) not in self._said:
+        if not self._said.to(entry.app, entry.user, notice):
             self._findings.add("told_wrong", f"{told}: {notice.kind} in {notice.group}, which nobody said")

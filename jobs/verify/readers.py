@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -20,7 +20,6 @@ from topics import catalog
 from topics.catalog import Topic
 from topics.codec import Malformed, decode
 from topics.messages import HistoryLot, Message
-from topics.policy import Policy
 
 #: Tells how far it is: (what is read, how much of it, of how much; 0: not known).
 Progress = Callable[[str, int, int], None]
@@ -57,7 +56,6 @@ class Place:
     cassandra_port: int
     keyspace: str
     redis_url: str | None
-    policies: Mapping[str, Policy] = field(default_factory=dict)
 
 
 async def read_world(place: Place, planned: Sequence[str], progress: Progress) -> World:
@@ -90,7 +88,7 @@ async def read_world(place: Place, planned: Sequence[str], progress: Progress) -
             topics[topic.name] = await _read_topic(consumer, topic, place, progress, end)
     finally:
         await consumer.stop()
-    return World(topics, place.partitions, place.links, stored, cached, since_ms, place.policies, planned)
+    return World(topics, place.partitions, place.links, stored, cached, since_ms, planned)
 
 
 async def _ends(consumer: AIOKafkaConsumer, topic: Topic, place: Place) -> Mapping[TopicPartition, int]:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from topics.catalog import Topic
 from topics.codec import Malformed, decode
 from topics.messages import Message
-from topics.policy import Policy
 
 
 class Row(NamedTuple):
@@ -54,7 +53,6 @@ class World:
         cached: every entry of the Redis streams, each channel's in stream order; None: not looked at, or the cache was
             useless.
         cached_since_ms: since when Redis has lived; what it may have held before is not asked of it.
-        policies: the limits of the apps that have a policy of their own.
         planned: faults that were injected on purpose, in words; they are shown beside the verdict.
     """
 
@@ -64,7 +62,6 @@ class World:
     stored: Sequence[StoredMessage] | None = None
     cached: Sequence[StoredMessage] | None = None
     cached_since_ms: int = 0
-    policies: Mapping[str, Policy] = field(default_factory=dict)
     planned: Sequence[str] = field(default=())
 
     def rows(self, topic: Topic) -> Iterator[tuple[Row, Any]]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from jobs.verify.relations import Life, Relations
+from jobs.verify.lives import Life
+from jobs.verify.relations import Relations
 from jobs.verify.verdicts import entry, members, roles, structure
 from jobs.verify.verdicts.case import Case, Judge, Told, Verdict, told, told_of
 from topics.answers import Code

@@ -8,7 +8,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from jobs.verify.relations import ALL, CategoryLife, ChannelLife, Ever, Life, Minted, Request, RequestKind, RoleLife
+from jobs.verify.ever import Ever
+from jobs.verify.lives import ALL, CategoryLife, ChannelLife, Life, Minted, Request, RequestKind, RoleLife
 from topics import events, limits
 from topics.answers import Code
 from topics.entities import Code as InviteCode

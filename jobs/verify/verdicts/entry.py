@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from jobs.verify.relations import Request, RequestKind
+from jobs.verify.lives import Request, RequestKind
 from jobs.verify.verdicts.case import Case, Judge
 from topics.entities import Code as InviteCode
 from topics.events import End

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from jobs.verify.relations import FOREVER_MS
+from jobs.verify.changes import FOREVER_MS
 from jobs.verify.verdicts.case import Case, Judge, changed_by
 from topics.entities import MemberProfile
 from topics.relations import (

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from jobs.verify.relations import CategoryLife, ChannelLife
+from jobs.verify.lives import CategoryLife, ChannelLife
 from jobs.verify.verdicts.case import Case, Judge, changed_by, granted, made_of
 from topics import limits
 from topics.entities import EVERYONE, Category, Channel, Override

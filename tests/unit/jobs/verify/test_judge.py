@@ -510,3 +510,8 @@ def test_a_void_covers_registrations_up_to_its_epoch_only(world: World) -> None:
 def test_an_answer_on_the_wrong_topic_is_no_answer(world: World) -> None:
     lot = AnswerLot([AnswerTo("stranger", Accepted(APP, TEAM, "main", "hello-0", 1, 5))])
     assert "answer_unasked" in judge(appended(ANSWERS, 0, encode(lot))(world), settled=True).rules
+
+
+def test_what_cannot_be_read_is_counted_once(world: World) -> None:
+    for topic in (catalog.NOTICES, catalog.POLICIES):
+        assert judge(appended(topic, 0, b"{}")(world), settled=True).rules["unreadable"] == 1
