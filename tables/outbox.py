@@ -3,6 +3,9 @@
 A message is encoded once and the same bytes are appended for each link, so that a link costs an append. Lots of one
 source are numbered per registration of a link from 1 without holes; the numbers are one row, written with each batch
 that used any.
+
+Answers and mentions have a lot of their own, which a batch writes before its others: one numbering, so that a hole is a
+hole, and yet what a session waits for stands ahead of what is merely much. Each of the two keeps its order.
 """
 
 from __future__ import annotations
@@ -26,47 +29,96 @@ class Outlet:
         address: which.
         number: of the last lot.
         entries: encoded entries of the lot being gathered.
+        urgent: encoded answers and mentions, which go ahead of them.
+        slow: the link does not keep up: notices in place of messages.
+        overrun: it fell so far behind that nothing but what is urgent is written until it begins anew.
+        dropped: how many entries were not written because of that, since it was last asked.
     """
 
-    __slots__ = ("_begins", "_closed", "_resets", "address", "entries", "number")
+    __slots__ = (
+        "_begins",
+        "_closed",
+        "_resets",
+        "_tells_overrun",
+        "address",
+        "dropped",
+        "entries",
+        "number",
+        "overrun",
+        "slow",
+        "urgent",
+    )
 
-    def __init__(self, address: LinkAddress, number: int) -> None:
+    def __init__(self, address: LinkAddress, number: int, *, overrun: bool = False) -> None:
         self.address = address
         self.number = number
         self.entries: list[bytes] = []
+        self.urgent: list[bytes] = []
+        self.slow = False
+        self.overrun = overrun
+        self.dropped = 0
         self._begins = b""  # of its lots, up to the number: made once
         self._resets = False
+        self._tells_overrun = False
         self._closed: list[tuple[bool, list[bytes]]] = []
 
     def reset(self) -> None:
         """What is gathered from here on begins with a lot that makes the gateway forget this source's bindings."""
-        self._closed.append((self._resets, self.entries))
+        if self.overrun:
+            self._drop()
+            self.overrun = self._tells_overrun = False
+        else:
+            self._closed.append((self._resets, self.entries))
         self._resets, self.entries = True, []
+
+    def run_over(self) -> None:
+        """The link fell too far behind: one lot says so, and nothing else but what is urgent is written until `reset`.
+
+        What was gathered and not written yet is dropped with the rest.
+        """
+        if not self.overrun:
+            self.overrun = self._tells_overrun = True
 
     def lots(self, source: int) -> list[bytes]:
         """Take what was gathered as encoded `DeliveryLot`s, each below LOT_BYTES unless one entry is larger."""
-        if not (self.entries or self._resets or self._closed):
+        if not (self.entries or self.urgent or self._resets or self._closed or self._tells_overrun):
             return []
+        urgent, self.urgent = self.urgent, []
+        lots = [self._lot(source, b",".join(run), _URGENT) for run in cut(urgent)]
+        if self.overrun:
+            self._drop()
+            if self._tells_overrun:
+                lots.append(self._lot(source, b"", _OVERRUN))
+                self._tells_overrun = False
+            return lots
         parts = [*self._closed, (self._resets, self.entries)]
         self.entries, self._resets, self._closed = [], False, []
-        lots: list[bytes] = []
         for resets, entries in parts:
             body = b",".join(entries)
             if len(body) < limits.LOT_BYTES:  # as a rule; else it is cut
                 if entries or resets:
-                    lots.append(self._lot(source, body, reset=resets))
+                    lots.append(self._lot(source, body, _RESET if resets else b""))
                 continue
             for i, run in enumerate(cut(entries)):
-                lots.append(self._lot(source, b",".join(run), reset=resets and i == 0))
+                lots.append(self._lot(source, b",".join(run), _RESET if resets and i == 0 else b""))
         return lots
 
-    def _lot(self, source: int, body: bytes, *, reset: bool) -> bytes:
+    def _drop(self) -> None:
+        self.dropped += len(self.entries) + sum([len(entries) for _, entries in self._closed])
+        self.entries, self._resets, self._closed = [], False, []
+
+    def _lot(self, source: int, body: bytes, flag: bytes) -> bytes:
         if not self._begins:
             link, epoch = self.address.link, self.address.epoch
             self._begins = f'{{"t":"lot","link":"{link}","epoch":{epoch},"source":{source},"number":'.encode()
         self.number += 1
-        flag = b',"reset":true' if reset else b""
         return b'%b%d%b,"entries":[%b]}' % (self._begins, self.number, flag, body)
+
+
+# Before the entries, so that a reader can tell what a lot is without decoding them.
+_RESET: Final = b',"reset":true'
+_URGENT: Final = b',"urgent":true'
+_OVERRUN: Final = b',"overrun":true'
 
 
 class Outbox:

@@ -67,6 +67,7 @@ STATUS_WINDOW_MS: Final = 5_000  # * and to those who only want to know whether 
 BURST_PER_S: Final = 100  # * messages a second in a channel above which those who don't show it get notices
 BURST_CALM: Final = 0.5  # of that: below it they get messages again
 BURST_MS: Final = 2_000  # over how long the rate is taken
+BURST_CHANNELS: Final = 16_384  # channels whose rate a partition watches in that time
 EXACT_LISTENERS: Final = 256  # a group's sessions on a link up to which it is known whether all are in the background
 
 # How a resend is known [S2].

@@ -46,50 +46,89 @@ def _entry(number: int) -> bytes:
 
 
 _STEPS = st.lists(
-    st.tuples(st.sampled_from(["put"] * 5 + ["reset", "drain", "drain and reload", "void"]), st.sampled_from(_LINKS)),
+    st.tuples(
+        st.sampled_from(["put"] * 5 + ["urgent"] * 2 + ["reset", "run over", "drain", "drain and reload", "void"]),
+        st.sampled_from(_LINKS),
+    ),
     max_size=60,
 )
 
 
+class _Told:
+    """What a registration is to read of a batch: too simple to be wrong."""
+
+    def __init__(self) -> None:
+        self.urgent: list[int] = []
+        self.bulk: list[int | str] = []
+        self.overrun = False
+        self.dropped = 0
+
+    def step(self, step: str, i: int) -> None:
+        match step:
+            case "put" if self.overrun:
+                self.dropped += 1
+            case "put":
+                self.bulk.append(i)
+            case "urgent":
+                self.urgent.append(i)
+            case "reset":
+                self.bulk = [one for one in self.bulk if one != "overrun"] + ["reset"]
+                self.overrun = False
+            case "run over" if not self.overrun:
+                self.dropped += sum(isinstance(one, int) for one in self.bulk)
+                self.bulk, self.overrun = ["overrun"], True
+
+    def take(self) -> list[int | str]:
+        read: list[int | str] = [*self.urgent, *self.bulk]
+        self.urgent, self.bulk = [], []
+        return read
+
+
 @given(_STEPS)
-def test_each_registration_reads_its_entries_in_order_from_lots_without_holes(
+def test_each_registration_reads_what_is_urgent_then_the_rest_in_order_from_lots_without_holes(
     steps: list[tuple[str, tuple[str, int]]],
 ) -> None:
     kept = _Kept()
-    gathered: dict[tuple[str, int], list[int | str]] = {}  # not drained yet
+    told: dict[tuple[str, int], _Told] = {}
     numbers: dict[tuple[str, int], int] = {}
     dead: set[tuple[str, int]] = set()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(limits, "LOT_BYTES", 120)  # two or three entries
-        for i, (step, (link, epoch)) in enumerate([*steps, ("drain", ("l", 1))]):
+        for i, (step, who) in enumerate([*steps, ("drain", ("l", 1))]):
+            link, epoch = who
             outlet = kept.outbox.outlet(link, epoch, epoch)
-            assert (outlet is None) == ((link, epoch) in dead)
-            match step:
-                case "put" if outlet is not None:
-                    outlet.entries.append(_entry(i))
-                    gathered.setdefault((link, epoch), []).append(i)
-                case "reset" if outlet is not None:
-                    outlet.reset()
-                    gathered.setdefault((link, epoch), []).append("reset")
-                case "void":
-                    if kept.voids.add(link, epoch):
-                        kept.outbox.close(link, epoch)
-                    dead |= {(link, earlier) for earlier in range(epoch + 1)}
-                    gathered = {who: what for who, what in gathered.items() if who not in dead}
-                case "drain" | "drain and reload":
-                    read: dict[tuple[str, int], list[int | str]] = {}
-                    for lot in kept.drain():
-                        who = lot.link, lot.epoch
-                        assert lot.source == 5
-                        assert lot.number == numbers.get(who, 0) + 1
-                        assert lot.entries or lot.reset
-                        numbers[who] = lot.number
-                        read.setdefault(who, []).extend(["reset"] if lot.reset else [])
-                        read[who] += [entry.limit or 0 for entry in lot.entries if isinstance(entry, Refused)]
-                    assert read == gathered
-                    gathered = {}
-                    if step != "drain":
-                        kept.load()
+            assert (outlet is None) == (who in dead)
+            if step == "void":
+                if kept.voids.add(link, epoch):
+                    kept.outbox.close(link, epoch)
+                dead |= {(link, earlier) for earlier in range(epoch + 1)}
+                told = {one: what for one, what in told.items() if one not in dead}
+            elif step.startswith("drain"):
+                read: dict[tuple[str, int], list[int | str]] = {}
+                for lot in kept.drain():
+                    assert lot.source == 5
+                    assert lot.number == numbers.get((lot.link, lot.epoch), 0) + 1
+                    assert lot.entries or lot.reset or lot.overrun
+                    assert lot.reset + lot.urgent + lot.overrun <= 1
+                    numbers[lot.link, lot.epoch] = lot.number
+                    of_one = read.setdefault((lot.link, lot.epoch), [])
+                    of_one += ["reset"] * lot.reset + ["overrun"] * lot.overrun
+                    of_one += [entry.limit or 0 for entry in lot.entries if isinstance(entry, Refused)]
+                expected = {one: what.take() for one, what in told.items()}
+                assert read == {one: what for one, what in expected.items() if what}
+                if step == "drain and reload":
+                    kept.load()
+            elif outlet is not None:
+                told.setdefault(who, _Told()).step(step, i)
+                match step:
+                    case "put":
+                        outlet.entries.append(_entry(i))
+                    case "urgent":
+                        outlet.urgent.append(_entry(i))
+                    case "reset":
+                        outlet.reset()
+                    case "run over":
+                        outlet.run_over()
 
 
 def test_a_dead_registration_leaves_the_row_of_numbers_also_when_a_restart_comes_first() -> None:
