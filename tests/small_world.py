@@ -113,7 +113,7 @@ class SmallWorld:
     def up(self, user: str, link: LinkAddress) -> ToSession:
         """A session begins; the users side binds it. Gives its address."""
         slot = self._slots[link.link, link.epoch] = self._slots[link.link, link.epoch] + 1
-        self._of_user(user, Up(APP, user, "phone", link.link, link.epoch, link.partition, slot))
+        self._of_user(user, Up(APP, user, f"device-{slot}", link.link, link.epoch, link.partition, slot))
         self._sessions[link.link, link.epoch, slot] = user, link
         for group, ordinal in self._groups_of[user].items():
             self._bind(group, user, ordinal, link, slot)

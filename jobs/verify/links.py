@@ -6,24 +6,16 @@ from dataclasses import dataclass, field
 
 from jobs.verify.findings import Findings
 from jobs.verify.members import NEVER
+from jobs.verify.policies import Policies
 from jobs.verify.rejects import Rejects
-from jobs.verify.world import World, place
+from jobs.verify.sessions import Session, UserSessions
+from jobs.verify.world import Row, World, place
 from topics import catalog
 from topics.answers import AnswerLot, Registered
 from topics.codec import Malformed
-from topics.sessions import Up
+from topics.sessions import Resume, SessionRecord, Up
 
 RegistrationKey = tuple[str, int]
-
-
-@dataclass(slots=True)
-class Session:
-    """One connection of one user: from when to before when, by append time."""
-
-    user: tuple[str, str]
-    slot: int
-    up_ms: int
-    down_ms: int = NEVER
 
 
 @dataclass(slots=True, eq=False)
@@ -38,6 +30,8 @@ class Registration:
         sessions: its sessions by slot.
         got: for each message of history whether it was delivered here.
         numbers: source -> the last lot's number.
+        background: source -> the sessions that it was told are in the background.
+        overrun_ms: source -> since when it is told nothing but answers, as it fell too far behind.
     """
 
     link: str
@@ -47,6 +41,8 @@ class Registration:
     sessions: dict[int, Session] = field(default_factory=dict)
     got: bytearray = field(default_factory=bytearray)
     numbers: dict[int, int] = field(default_factory=dict)
+    background: dict[int, set[int]] = field(default_factory=dict)
+    overrun_ms: dict[int, int] = field(default_factory=dict)
 
     @property
     def first_void_ms(self) -> int:
@@ -62,13 +58,31 @@ class Registration:
 
 
 class Registrations:
-    """All registrations of a run, with their sessions and deaths."""
+    """All registrations of a run, with their sessions and deaths.
 
-    def __init__(self, world: World, rejects: Rejects, findings: Findings) -> None:
+    Attributes:
+        by_key: by link and epoch.
+        of_user: all sessions of a user, by (app, user).
+    """
+
+    def __init__(self, world: World, rejects: Rejects, policies: Policies, findings: Findings) -> None:
         self.by_key: dict[RegistrationKey, Registration] = {}
+        self.of_user: dict[tuple[str, str], UserSessions] = {}
+        self._policies = policies
         self._read_answers(world)
-        self._read_sessions(world, rejects)
+        rows = [
+            (row, record)
+            for row, record in world.rows(catalog.SESSIONS)
+            if not isinstance(record, Malformed) and not rejects.names(catalog.SESSIONS, row)
+        ]
+        for _, record in rows:
+            if isinstance(record, Up | Resume):
+                self._name(record)
         self._read_voids(world, findings)
+        for row, record in rows:
+            self._take(row, record)
+        for of_user in self.of_user.values():
+            self._take_voids(of_user, NEVER)
 
     def get(self, link: str, epoch: int) -> Registration:
         """A registration, also one that never was."""
@@ -84,18 +98,24 @@ class Registrations:
                 if isinstance(answer := entry.answer, Registered):
                     self.get(answer.link, answer.epoch).partition = answer.partition
 
-    def _read_sessions(self, world: World, rejects: Rejects) -> None:
-        for row, record in world.rows(catalog.SESSIONS):
-            if isinstance(record, Malformed) or rejects.names(catalog.SESSIONS, row):
-                continue
-            registration = self.get(record.link, record.epoch)
-            if isinstance(record, Up):
-                session = Session((record.app, record.user), record.slot, row.at_ms)
-                registration.sessions.setdefault(record.slot, session)
-                if registration.partition is None:  # no answer to be seen: take the gateway's word
-                    registration.partition = record.partition
-            elif (ended := registration.sessions.get(record.slot)) and ended.user == (record.app, record.user):
-                ended.down_ms = min(ended.down_ms, row.at_ms)
+    def _name(self, record: Up | Resume) -> None:
+        registration = self.get(record.link, record.epoch)
+        if registration.partition is None:  # no answer to be seen: take the gateway's word
+            registration.partition = record.partition
+
+    def _take(self, row: Row, record: SessionRecord) -> None:
+        of_user = self.of_user.setdefault((record.app, record.user), UserSessions())
+        self._take_voids(of_user, row.at_ms)
+        began = of_user.take(row.at_ms, record, self._policies.of(record.app, row.at_ms))
+        if began is not None:
+            self.get(began.at.link, began.at.epoch).sessions.setdefault(began.slot, began)
+
+    def _take_voids(self, of_user: UserSessions, by_ms: int) -> None:
+        """A link that died by then took its sessions with it: they are lost."""
+        for session in list(of_user.living()):
+            void_ms = self.get(session.at.link, session.at.epoch).first_void_ms
+            if void_ms < by_ms:
+                session.lose(max(void_ms, session.up_ms))
 
     def _read_voids(self, world: World, findings: Findings) -> None:
         told: dict[RegistrationKey, set[int]] = {}

@@ -11,11 +11,12 @@ import numpy as np
 from jobs.verify.deliveries import Deliveries
 from jobs.verify.findings import Findings
 from jobs.verify.history import History
-from jobs.verify.links import Registration, Registrations, Session
+from jobs.verify.links import Registration, Registrations
 from jobs.verify.listening import Listening
 from jobs.verify.members import NEVER, Group, GroupKey, Groups, Member
 from jobs.verify.present import Present
 from jobs.verify.sends import Sends
+from jobs.verify.sessions import Session
 
 
 @dataclass(slots=True)
@@ -132,11 +133,15 @@ class Reached:
             self._findings.add("settled_missed", told, missed)
 
     def judge_end(self) -> None:
-        """Once all is quiet: bound are just the sessions that are up, in the groups that their users are in."""
+        """Once all is quiet: bound are just the sessions that are up, in the groups that their users are in.
+
+        One that was lost is open: it may be resumed for a while.
+        """
         for registration in self._registrations.by_key.values():
             if registration.void_ms:
                 continue
             should: set[tuple[GroupKey, int, int]] = set()
+            lost = {session.slot for session in registration.sessions.values() if session.lost}
             for session in registration.sessions.values():
                 if session.down_ms < NEVER:
                     continue
@@ -147,6 +152,7 @@ class Reached:
                 (key, binding.ordinal, binding.slot)
                 for key, listening in self._deliveries.listening[registration].items()
                 for binding in listening.slots.values()
+                if binding.slot not in lost
             }
             self._compare(registration, bound, should)
 
