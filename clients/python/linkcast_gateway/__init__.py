@@ -17,9 +17,19 @@ from linkcast_gateway.errors import (
     UnansweredError,
     UnknownVersionError,
 )
-from linkcast_gateway.handler import Handler, Registration, Session
+from linkcast_gateway.handler import Handler, Place, Registration, Session, Subscription
 from linkcast_gateway.life import BEAT_MS, TIMEOUT_MS
-from linkcast_gateway.link import BODY_BYTES, DEDUPE_WINDOW_MS, RESEND_MS, UNANSWERED, Link
+from linkcast_gateway.link import (
+    BODY_BYTES,
+    DEDUPE_WINDOW_MS,
+    MENTIONS,
+    RESEND_MS,
+    RESUME_MS,
+    STATUS_CHARS,
+    SUBSCRIPTIONS_PER_CALL,
+    UNANSWERED,
+    Link,
+)
 from linkcast_gateway.state import LinkState
 from linkcast_gateway.timeline import WAITING_MESSAGES, Timeline
 from linkcast_gateway.views import PULL_MESSAGES, Page, Views
@@ -29,21 +39,32 @@ from linkcast_gateway.wire import (
     Answer,
     Applied,
     Changed,
+    Done,
     Group,
     Head,
     Message,
     Notice,
+    Presence,
     Refused,
+    Resumed,
     Signal,
+    Subscribed,
+    Turned,
+    Unread,
+    Wanted,
 )
 
 __all__ = [
     "BEAT_MS",
     "BODY_BYTES",
     "DEDUPE_WINDOW_MS",
+    "MENTIONS",
     "PULL_MESSAGES",
     "RESEND_MS",
+    "RESUME_MS",
     "SCHEMA",
+    "STATUS_CHARS",
+    "SUBSCRIPTIONS_PER_CALL",
     "TIMEOUT_MS",
     "UNANSWERED",
     "WAITING_MESSAGES",
@@ -55,6 +76,7 @@ __all__ = [
     "Changed",
     "Changes",
     "ChannelSeen",
+    "Done",
     "GatewayError",
     "Group",
     "Handler",
@@ -69,17 +91,25 @@ __all__ = [
     "Notice",
     "Notices",
     "Page",
+    "Place",
+    "Presence",
     "PullError",
     "Refused",
     "RefusedError",
     "Registration",
+    "Resumed",
     "RoleHeld",
     "Session",
     "Signal",
     "SlotsUsedUpError",
     "StoppedError",
+    "Subscribed",
+    "Subscription",
     "Timeline",
+    "Turned",
     "UnansweredError",
     "UnknownVersionError",
+    "Unread",
     "Views",
+    "Wanted",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Literal, NamedTuple
 
-from linkcast_gateway.wire import Accepted, Answer, Applied, Refused
+from linkcast_gateway.wire import Accepted, Answer, Applied, Done, Refused
 
 
 class Ask(NamedTuple):
@@ -13,7 +13,7 @@ class Ask(NamedTuple):
 
     Attributes:
         slot: whose session asked.
-        group: which group.
+        group: which group; empty for what is about the user.
         kind: a send is named by its client id, a command by its request.
         name: that name.
     """
@@ -66,4 +66,6 @@ def _ask_of(slot: int, answer: Answer) -> Ask | None:
             return Ask(slot, group, "send", name)
         case Applied(group=group, request=str() as name) | Refused(group=str() as group, request=str() as name):
             return Ask(slot, group, "command", name)
+        case Done(request=str() as name) | Refused(group=None, request=str() as name):
+            return Ask(slot, "", "command", name)
     return None

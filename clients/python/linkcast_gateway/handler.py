@@ -6,7 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from linkcast_gateway.errors import GatewayError
-from linkcast_gateway.wire import Answer, Changed, Group, Head, Message, Notice, Signal
+from linkcast_gateway.wire import (
+    Answer,
+    Changed,
+    Group,
+    Head,
+    Message,
+    Notice,
+    Presence,
+    Resumed,
+    Signal,
+    Subscribed,
+    Unread,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +34,36 @@ class Registration:
     epoch: int
     partition: int
     partitions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Names a session for everybody; what a client keeps to resume it.
+
+    Attributes:
+        link: the link that holds its connection.
+        epoch: that link's registration.
+        slot: its number there.
+    """
+
+    link: str
+    epoch: int
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """One thing that a session asks to hear.
+
+    Attributes:
+        group: of which group.
+        level: `messages`, `unread_count`, `unread_status` or `typing` of a channel, or `server`: what of it changes.
+        channel: of which channel; None for `server`.
+    """
+
+    group: str
+    level: str
+    channel: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +110,30 @@ class Handler:
     def on_forgotten(self, source: int, bindings: Mapping[Group, Sequence[int]]) -> None:
         """A source lost us and begins anew: these are not live until `on_live` says so again."""
 
+    def on_missed(self, group: Group, slots: Sequence[int]) -> None:
+        """These, who are no members, may have missed something of the group: each pulls what it shows."""
+
+    def on_drive(self, group: Group, joined: str, slots: Sequence[int]) -> None:
+        """What these sessions hear of the group's channels unasked: `messages`, `unread_count` or `none`.
+
+        Called before each `on_live`, and when it changes. Where it is not `messages`, a client subscribes to what it
+        shows.
+        """
+
+    def on_ground(self, slots: Sequence[int], *, background: bool) -> None:
+        """These sessions hear notices in place of messages from here on, or messages again.
+
+        Then each pulls what it shows. It is told for some groups at a time, so several times for one change.
+        """
+
     def on_message(self, group: Group, message: Message, slots: Sequence[int]) -> None:
         """One message and all sessions that hear it; called once a message, whatever their number."""
+
+    def on_unread(self, group: Group, unread: Unread, slots: Sequence[int]) -> None:
+        """There are new messages in a channel, up to `unread.seq`, for sessions that do not hear them themselves."""
+
+    def on_mention(self, message: Message, slots: Sequence[int]) -> None:
+        """A message mentions the user of these sessions. It comes by `on_message` as well to those who hear that."""
 
     def on_signal(self, group: Group, signal: Signal, slots: Sequence[int]) -> None:
         """One signal and all sessions that hear it."""
@@ -85,3 +149,21 @@ class Handler:
 
     def on_answer(self, slot: int, answer: Answer) -> None:
         """A send or command of this session was accepted, applied or refused, and nobody here waits for it."""
+
+    def on_subscribed(self, slot: int, subscribed: Subscribed) -> None:
+        """What a session hears of a group because it asked for it, and what it asked for in vain.
+
+        Its first pull of a channel in `subscribed.heads` begins now.
+        """
+
+    def on_resumed(self, resumed: Resumed) -> None:
+        """A session goes on, and pulls what it missed; with its slot kept nothing else is told, see `Link.groups_of`.
+
+        Where it is not `known` it began anew: it subscribes again.
+        """
+
+    def on_ended(self, slot: int, why: str) -> None:
+        """Another session of the user ended this one: `replaced` or `kicked`. Close its connection, for good."""
+
+    def on_presence(self, app: str, users: Sequence[Presence], slots: Sequence[int]) -> None:
+        """How users are to be found, for these sessions that watch them. Of two the higher version counts."""

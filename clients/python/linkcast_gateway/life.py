@@ -40,8 +40,25 @@ from linkcast_gateway.kafka import (
     refuse_ended,
     started,
 )
-from linkcast_gateway.state import Answered, Closed, Deliver, Event, Forgotten, Gone, LinkState, Live, Noticed, Resync
-from linkcast_gateway.wire import Changed, Head, Message, Signal
+from linkcast_gateway.state import (
+    Answered,
+    Closed,
+    Deliver,
+    Driven,
+    Event,
+    Forgotten,
+    Gone,
+    Granted,
+    Grounded,
+    LinkState,
+    Live,
+    Mentioned,
+    Missed,
+    Noticed,
+    Resync,
+    Told,
+)
+from linkcast_gateway.wire import Changed, Ended, Head, Message, PresenceOut, Resumed, Signal, Unread
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +90,7 @@ class Life:
         self._about = about
         self._producer: AIOKafkaProducer | None = None
         self._asks = Asks()
+        self._held: dict[int, int] = {}  # slots of lost sessions -> until when they may go on here
         self._next_slot = 0
         self._changed = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
@@ -191,6 +209,8 @@ class Life:
             while not reader.done():
                 await self._beat(registration)
                 await self._act(state.tick(_now_ms()))
+                await self._acknowledge(state, registration)
+                self._let_go()
                 await asyncio.wait([reader], timeout=BEAT_MS / 1000)
             reader.result()
         except wire.LaterVersion:
@@ -206,13 +226,33 @@ class Life:
             await self._handler.room()
             refuse_ended(consumer)
             for records in (await consumer.getmany(timeout_ms=READ_MS)).values():
-                for record in records:
-                    if (known := wire.delivery(record.value)) is not None:
-                        await self._act(state.feed(known, _now_ms()))
+                read = [known for record in records if (known := wire.delivery(record.value)) is not None]
+                await self._act(state.ahead(read))
+                for record in read:
+                    await self._act(state.feed(record, _now_ms()))
+
+    async def _acknowledge(self, state: LinkState, registration: Registration) -> None:
+        """Say how far the sources' lots got, so that the pipeline knows what waits for this link."""
+        for source, number in [(ack.source, ack.number) for ack in state.acks()]:
+            ack = {"t": "ack", "link": self.id, "epoch": registration.epoch, "source": source, "number": number}
+            await self._produce("link-acks", None, json_of(ack), partition=source)
+
+    def _let_go(self) -> None:
+        """Forget lost sessions that nobody resumed here in time."""
+        now_ms = _now_ms()
+        for slot in [slot for slot, until_ms in self._held.items() if until_ms <= now_ms]:
+            self._end_session(slot)
+
+    def _end_session(self, slot: int) -> None:
+        self.sessions.pop(slot, None)
+        self._held.pop(slot, None)
+        if self.state is not None:
+            self.state.ended(slot)
 
     async def _beat(self, registration: Registration) -> None:
         """Say that the link lives. While the broker is away no link dies of silence, so neither do we give up."""
-        beat = {"t": "beat", "link": self.id, "epoch": registration.epoch, "sessions": len(self.sessions)}
+        sessions = len(self.sessions) - len(self._held)
+        beat = {"t": "beat", "link": self.id, "epoch": registration.epoch, "sessions": sessions}
         try:
             if self._producer is not None:
                 await self._producer.send_and_wait("links", json_of(beat), key=self.id.encode())
@@ -239,7 +279,7 @@ class Life:
 
     def _end(self) -> None:
         self.registration = self.state = None
-        self.sessions = {}
+        self.sessions, self._held = {}, {}
         self._asks.end(NotRegisteredError("the registration ended before the answer came: send it again elsewhere"))
         self._handler.on_void()
 
@@ -260,26 +300,57 @@ class Life:
                 self._tell(event)
 
     def _tell(self, event: Event) -> None:
-        handler = self._handler
         match event:
             case Deliver():
                 self._deliver(event)
             case Answered(slot, answer):
                 if not self._asks.answered(slot, answer):
-                    handler.on_answer(slot, answer)
+                    self._handler.on_answer(slot, answer)
+            case Mentioned(message, slots):
+                self._handler.on_mention(message, slots)
             case Noticed(app, user, notice, slots):
-                handler.on_notice(app, user, notice, slots)
-            case Live(group, slots, heads):
+                self._handler.on_notice(app, user, notice, slots)
+            case Granted(slot, subscribed):
+                self._handler.on_subscribed(slot, subscribed)
+            case Told(entry):
+                self._tell_session(entry)
+            case Closed():
+                log.warning("link %s: epoch %s is void; registers anew", self.id, event.epoch)
+            case _:
+                self._tell_listening(event)
+
+    def _tell_listening(self, event: Event) -> None:
+        """Who listens to what is another thing."""
+        handler = self._handler
+        match event:
+            case Live(group, slots, heads, joined):
+                handler.on_drive(group, joined, slots)
                 handler.on_live(group, slots, heads)
             case Gone(group, slots):
                 handler.on_gone(group, slots)
+            case Driven(group, joined, slots):
+                handler.on_drive(group, joined, slots)
+            case Grounded(slots, on):
+                handler.on_ground(slots, background=on)
             case Forgotten(source, bindings):
                 handler.on_forgotten(source, bindings)
-            case Closed():
-                log.warning("link %s: epoch %s is void; registers anew", self.id, event.epoch)
+            case Missed(group, slots):
+                handler.on_missed(group, slots)
+
+    def _tell_session(self, entry: Resumed | Ended | PresenceOut) -> None:
+        match entry:
+            case Resumed():
+                self._handler.on_resumed(entry)
+            case Ended(slot, why):
+                self._end_session(slot)
+                self._handler.on_ended(slot, why)
+            case PresenceOut(app, slots, users):
+                self._handler.on_presence(app, users, slots)
 
     def _deliver(self, event: Deliver) -> None:
         match event.entry:
+            case Unread() as unread:
+                self._handler.on_unread(event.group, unread, event.slots)
             case Message() as message:
                 self._handler.on_message(event.group, message, event.slots)
             case Signal() as signal:

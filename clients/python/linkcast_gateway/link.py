@@ -9,9 +9,10 @@ import asyncio
 import re
 import time
 import uuid
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any, Final, TypeVar
 
+import msgspec
 from msgspec import Raw
 
 from linkcast_gateway import wire
@@ -23,15 +24,20 @@ from linkcast_gateway.errors import (
     SlotsUsedUpError,
     UnansweredError,
 )
-from linkcast_gateway.handler import Handler, Registration, Session
+from linkcast_gateway.handler import Handler, Place, Registration, Session, Subscription
 from linkcast_gateway.kafka import json_of
 from linkcast_gateway.life import Life
-from linkcast_gateway.wire import Accepted, Applied, Refused
+from linkcast_gateway.wire import Accepted, Applied, Done, Group, Refused
 
 # The contract's limits.
 BODY_BYTES: Final = 16 * 1024
 DEDUPE_WINDOW_MS: Final = 60_000
 SLOTS: Final = 1 << 32
+MENTIONS: Final = 50
+SUBSCRIPTIONS_PER_CALL: Final = 100
+STATUS_CHARS: Final = 128
+#: How long a session that was lost may be resumed, unless the app's policy says otherwise.
+RESUME_MS: Final = 60_000
 
 #: A send that nobody answered is sent again after this.
 RESEND_MS: Final = 3_000
@@ -47,6 +53,8 @@ _ID_LISTS: Final = frozenset(
     {"users", "members", "add_users", "remove_users", "add_roles", "remove_roles", "black_roles", "white_roles"}
 )
 
+_Thing = TypeVar("_Thing")
+_Answer = TypeVar("_Answer", Applied, Done)
 _ID: Final = re.compile(r"[A-Za-z0-9_.@-]{1,64}\Z")
 
 
@@ -91,24 +99,112 @@ class Link(Life):
         self._next_slot += 1  # never used again within the epoch
         return session
 
-    async def up(self, session: Session) -> None:
+    def old_session(self, app: str, user: str, device: str, was: Place) -> Session:
+        """Give a connection that comes back its slot again, where this link still holds it; else a new one.
+
+        An old connection that has not been noticed to be broken loses the slot to the new one: close it, and tell
+        nobody. Then call `resume`.
+
+        Raises:
+            NotRegisteredError: try again when registered.
+            BadIdError: app, user or device is no id.
+        """
+        held = self.sessions.get(was.slot)
+        if (was.link, was.epoch) == (self.id, self._living().epoch) and held == Session(was.slot, app, user, device):
+            self._held.pop(was.slot, None)
+            return held
+        return self.new_session(app, user, device)
+
+    def place_of(self, session: Session) -> Place:
+        """What a client keeps to resume its session, here or on any other link."""
+        return Place(self.id, self._own(session).epoch, session.slot)
+
+    def groups_of(self, session: Session) -> dict[Group, str]:
+        """The groups that a session hears of now, and what it hears of their channels unasked."""
+        return {} if self.state is None else self.state.groups_of(session.slot)
+
+    async def up(self, session: Session, platform: str = "", *, background: bool = False) -> None:
         """The connection of a session began; who it is was made sure of by the caller.
+
+        Args:
+            session: which.
+            platform: what kind of device it is on: an app may allow one session of each.
+            background: whether it begins in the background.
 
         Raises:
             NotRegisteredError: its registration is void; so it is with every call that takes a session.
             KafkaAwayError: Kafka takes nothing for long; so it is with every call that writes.
         """
-        up = {"t": "up", "app": session.app, "user": session.user, "device": session.device}
-        address = self._address(self._own(session))
-        await self._send("sessions", f"{session.app}:{session.user}", {**up, **address, "slot": session.slot})
+        await self._open(session, "up", platform, background)
+
+    async def resume(self, session: Session, was: Place, platform: str = "", *, background: bool = False) -> None:
+        """A session goes on, here: with what it had asked for. `on_resumed` tells whether it was still known."""
+        await self._open(session, "resume", platform, background, was=msgspec.to_builtins(was))
+
+    async def lost(self, session: Session, hold_ms: int = RESUME_MS) -> None:
+        """The connection of a session broke. It may go on for a while: its slot is held for so long."""
+        if self.sessions.get(session.slot) is session:
+            self._held[session.slot] = time.monotonic_ns() // 1_000_000 + hold_ms
+            await self._say(session, "lost")
 
     async def down(self, session: Session) -> None:
-        """The connection of a session ended. If its registration did already, there is nothing to tell."""
-        if self.sessions.get(session.slot) is not session:
-            return
-        del self.sessions[session.slot]
-        down = {"t": "down", "app": session.app, "user": session.user, "link": self.id, "epoch": self._living().epoch}
-        await self._send("sessions", f"{session.app}:{session.user}", {**down, "slot": session.slot})
+        """The connection of a session ended, for good. If its registration did already, there is nothing to tell."""
+        if self.sessions.get(session.slot) is session:
+            address = self._of_user(session)
+            self._end_session(session.slot)
+            await self._send("sessions", f"{session.app}:{session.user}", {"t": "down", **address})
+
+    async def ground(self, session: Session, *, background: bool) -> None:
+        """A session went to the background, or came to the foreground; `on_ground` tells when it is in force."""
+        await self._say(session, "ground", background=background)
+
+    # What sessions ask to hear.
+
+    async def subscribe(
+        self, session: Session, subscriptions: Sequence[Subscription], request: str | None = None
+    ) -> None:
+        """A session asks to hear something. `on_subscribed` tells for each group what is in force.
+
+        More than SUBSCRIPTIONS_PER_CALL go in several calls. What is too much for the session is refused: `on_answer`.
+
+        Raises:
+            BadIdError: something named is no id; so it is with the calls below.
+        """
+        await self._ask_to_hear(session, "subscribe", subscriptions, request)
+
+    async def unsubscribe(
+        self, session: Session, subscriptions: Sequence[Subscription], request: str | None = None
+    ) -> None:
+        """A session wants to hear something no more; answered like `subscribe`."""
+        await self._ask_to_hear(session, "unsubscribe", subscriptions, request)
+
+    async def watch(self, session: Session, users: Sequence[str], request: str | None = None) -> None:
+        """A session wants to know which of these users are online: `on_presence`, at once and with each change."""
+        _check_ids(*users)
+        for some in _in_calls(users):
+            await self._say(session, "watch", users=some, request=request)
+
+    async def unwatch(self, session: Session, users: Sequence[str], request: str | None = None) -> None:
+        """A session watches these users no more."""
+        _check_ids(*users)
+        for some in _in_calls(users):
+            await self._say(session, "unwatch", users=some, request=request)
+
+    # What users say of themselves.
+
+    async def set_status(self, session: Session, status: str) -> Done:
+        """Set the custom status of a session's user, and wait until it is; empty: none.
+
+        Raises:
+            RefusedError: it is refused.
+            UnansweredError: nobody answered; it may have been set or not.
+        """
+        return await self._user_command(session, "set_status", status=status[:STATUS_CHARS])
+
+    async def kick(self, session: Session, device: str | None = None) -> Done:
+        """End the other sessions of a session's user, or those of one device; tells how many. Errors as above."""
+        spared = {"link": self.id, "epoch": self._own(session).epoch, "slot": session.slot}
+        return await self._user_command(session, "kick", spared=spared, device=device)
 
     # What sessions send.
 
@@ -121,6 +217,7 @@ class Link(Life):
         body: bytes,
         channel: str = "main",
         kind: str = "text",
+        mentions: Sequence[str] = (),
     ) -> None:
         """Send a message; the answer comes by `on_answer`. A resend repeats client_id and tried_at.
 
@@ -134,11 +231,14 @@ class Link(Life):
             body: JSON; valid, as it is put into the record as it is.
             channel: the channel.
             kind: text, ...
+            mentions: users whom it mentions, at most MENTIONS: those who see the channel hear it wherever they are.
 
         Raises:
-            BadIdError: group, client_id or channel is no id.
+            BadIdError: group, client_id, channel or a mention is no id, or there are too many mentions.
         """
-        _check_ids(group, client_id, channel)
+        _check_ids(group, client_id, channel, *mentions)
+        if len(mentions) > MENTIONS:
+            raise BadIdError(f"{len(mentions)} mentions: a message has at most {MENTIONS}")
         record = {
             "t": "send",
             "app": session.app,
@@ -151,6 +251,7 @@ class Link(Life):
             "kind": kind,
             "reply": self._reply(session),
             "body": Raw(body),
+            **({"mentions": list(mentions)} if mentions else {}),
         }
         await self._produce("messages", f"{session.app}:{group}", wire.encode(record))
 
@@ -163,6 +264,7 @@ class Link(Life):
         tried_at: int | None = None,
         channel: str = "main",
         kind: str = "text",
+        mentions: Sequence[str] = (),
     ) -> Accepted:
         """Send a message, again and again just as it was while nobody answers; returns when it is accepted.
 
@@ -181,7 +283,7 @@ class Link(Life):
             try:
                 while _wall_ms() - tried_at < DEDUPE_WINDOW_MS:
                     answer = self._asks.answer(ask)
-                    await self.send(session, group, client_id, tried_at, body, channel, kind)
+                    await self.send(session, group, client_id, tried_at, body, channel, kind, mentions)
                     await asyncio.wait([answer], timeout=RESEND_MS / 1000)
                     if not answer.done():
                         continue
@@ -243,23 +345,10 @@ class Link(Life):
         """
         request = request or uuid.uuid4().hex
         _check_ids(*_ids_in(fields))
-        ask = Ask(session.slot, group, "command", request)
-        async with self._turns:
-            try:
-                answer = self._asks.answer(ask)
-                told = {**fields, "by": session.user, "expected": expected}  # whoever gives `by` does not choose it
-                known = {name: value for name, value in told.items() if value is not None}
-                await self._relate(session, group, request, t=what, **known)
-                await asyncio.wait([answer], timeout=COMMAND_MS / 1000)
-                if answer.done():
-                    match answer.result():
-                        case Applied() as applied:
-                            return applied
-                        case Refused() as refused:
-                            raise RefusedError(refused)
-            finally:
-                self._asks.forget(ask)
-        raise UnansweredError("nobody answered the command: it may have been applied or not")
+        told = {**fields, "by": session.user, "expected": expected}  # whoever gives `by` does not choose it
+        known = {name: value for name, value in told.items() if value is not None}
+        asked = Ask(session.slot, group, "command", request)
+        return await self._answer(asked, Applied, lambda: self._relate(session, group, request, t=what, **known))
 
     async def create_group(
         self, session: Session, group: str, members: Sequence[str], kind: str = "team", request: str | None = None
@@ -288,6 +377,63 @@ class Link(Life):
 
     # Their records.
 
+    async def _open(self, session: Session, what: str, platform: str, background: bool, **more: Any) -> None:
+        """A connection begins, or goes on."""
+        about = {"t": what, "app": session.app, "user": session.user, "device": session.device}
+        address = {**self._address(self._own(session)), "slot": session.slot}
+        grounds = ({"platform": platform} if platform else {}) | ({"background": True} if background else {})
+        await self._send("sessions", f"{session.app}:{session.user}", {**about, **address, **grounds, **more})
+
+    async def _say(self, session: Session, what: str, **more: Any) -> None:
+        """Something that a session says of itself."""
+        told = {name: value for name, value in more.items() if value is not None}
+        await self._send("sessions", f"{session.app}:{session.user}", {"t": what, **self._of_user(session), **told})
+
+    def _of_user(self, session: Session) -> dict[str, Any]:
+        """A session, in records of its user."""
+        about = {"app": session.app, "user": session.user, "link": self.id}
+        return {**about, "epoch": self._own(session).epoch, "slot": session.slot}
+
+    async def _ask_to_hear(
+        self, session: Session, what: str, subscriptions: Sequence[Subscription], request: str | None
+    ) -> None:
+        named = [name for one in subscriptions for name in (one.group, one.channel) if name is not None]
+        _check_ids(*named, *filter(None, [request]))
+        for some in _in_calls(subscriptions):
+            told = [msgspec.to_builtins(one) for one in some]
+            known = [{name: value for name, value in one.items() if value is not None} for one in told]
+            await self._say(session, what, subscriptions=known, request=request)
+
+    async def _user_command(self, session: Session, what: str, **fields: Any) -> Done:
+        request = uuid.uuid4().hex
+        told = {name: value for name, value in fields.items() if value is not None}
+        about = {"t": what, "app": session.app, "user": session.user, "request": request}
+        record = {**about, "reply": self._reply(session), **told}
+        asked = Ask(session.slot, "", "command", request)
+        return await self._answer(asked, Done, lambda: self._send("sessions", f"{session.app}:{session.user}", record))
+
+    async def _answer(self, ask: Ask, kind: type[_Answer], send: Callable[[], Awaitable[None]]) -> _Answer:
+        """Send a command once, and wait for its answer.
+
+        Raises:
+            RefusedError: it is refused.
+            UnansweredError: nobody answered.
+        """
+        async with self._turns:
+            try:
+                answer = self._asks.answer(ask)
+                await send()
+                await asyncio.wait([answer], timeout=COMMAND_MS / 1000)
+                if answer.done():
+                    match answer.result():
+                        case Refused() as refused:
+                            raise RefusedError(refused)
+                        case found if isinstance(found, kind):
+                            return found
+            finally:
+                self._asks.forget(ask)
+        raise UnansweredError("nobody answered the command: it may have been applied or not")
+
     def _own(self, session: Session) -> Registration:
         if self.sessions.get(session.slot) is not session:
             raise NotRegisteredError("the session ended, or its registration did")
@@ -306,6 +452,12 @@ class Link(Life):
 
     async def _send(self, topic: str, key: str, record: dict[str, Any]) -> None:
         await self._produce(topic, key, json_of(record))
+
+
+def _in_calls(things: Sequence[_Thing]) -> Iterator[list[_Thing]]:
+    """As many at a time as one call takes."""
+    for first in range(0, len(things), SUBSCRIPTIONS_PER_CALL):
+        yield list(things[first : first + SUBSCRIPTIONS_PER_CALL])
 
 
 def _ids_in(fields: dict[str, Any]) -> list[str]:

@@ -1,7 +1,8 @@
 """Who listens to one group on this link, and which of them are in which audience. No I/O, no clock.
 
-It guarantees that an audience holds nobody who does not listen here, and that expanding one costs what changed since
-it was last expanded: its slots are kept, and changed with it.
+It guarantees that an audience by members holds nobody who does not listen here, and that expanding one costs what
+changed since it was last expanded: its slots are kept, and changed with it. An audience by sessions holds those that
+subscribed: members' sessions, which leave it when they are unbound, and *visitors'*, which are bound to nothing.
 """
 
 from __future__ import annotations
@@ -57,18 +58,44 @@ class _Audience:
 
 
 @dataclass(slots=True)
+class _Subscribers:
+    """One audience by sessions."""
+
+    slots: dict[int, None]
+    _shown: tuple[int, ...] | None = None
+
+    def show(self) -> tuple[int, ...]:
+        if self._shown is None:
+            self._shown = tuple(self.slots)
+        return self._shown
+
+    def change(self, entered: Iterable[int], left: Iterable[int]) -> None:
+        for slot in left:
+            self.slots.pop(slot, None)
+        self.slots.update(dict.fromkeys(entered))
+        self._shown = None
+
+
+@dataclass(slots=True)
 class Listeners:
-    """Sessions that listen to one group, as one source tells it."""
+    """Sessions that listen to one group, as one source tells it.
+
+    Attributes:
+        ordinals: of each session that is bound, its member's.
+        joined: what these hear of the group's channels unasked.
+    """
 
     ordinals: dict[int, int] = field(default_factory=dict)  # slot -> ordinal
     _slots: dict[int, tuple[int, ...]] = field(default_factory=dict)  # ordinal -> its slots
     _bound: BitMap = field(default_factory=BitMap)  # the ordinals
     _audiences: dict[int, _Audience] = field(default_factory=dict)
+    _sessions: dict[int, _Subscribers] = field(default_factory=dict)  # audiences by sessions
+    joined: str = "messages"
     _everyone: tuple[int, ...] | None = None
 
     @property
     def slots(self) -> tuple[int, ...]:
-        """Everybody."""
+        """Everybody who is bound."""
         if self._everyone is None:
             self._everyone = tuple(self.ordinals)
         return self._everyone
@@ -77,11 +104,27 @@ class Listeners:
         """Who is in an audience; None for one that is not known here."""
         if audience == EVERYONE:
             return self.slots
+        if (subscribers := self._sessions.get(audience)) is not None:
+            return subscribers.show()
         if (found := self._audiences.get(audience)) is None:
             return None
         if found.slots is None:
             found.slots = dict.fromkeys(self.slots_with(found.bits))
         return found.show()
+
+    @property
+    def nobody(self) -> bool:
+        """Whether no session is left: none is bound, and none visits."""
+        return not self.ordinals and not any(found.slots for found in self._sessions.values())
+
+    def visitors(self) -> tuple[int, ...]:
+        """The sessions that subscribed to something and are not bound."""
+        subscribed = dict.fromkeys(slot for found in self._sessions.values() for slot in found.slots)
+        return tuple(slot for slot in subscribed if slot not in self.ordinals)
+
+    def holds(self, slot: int) -> bool:
+        """Whether a session is bound, or visits."""
+        return slot in self.ordinals or any(slot in found.slots for found in self._sessions.values())
 
     def slots_with(self, bits: BitMap) -> tuple[int, ...]:
         """The sessions of these ordinals."""
@@ -135,10 +178,28 @@ class Listeners:
         for audience in self._audiences.values():
             audience.bits -= gone
             audience.leave(slots)
+        for subscribers in self._sessions.values():
+            if not subscribers.slots.keys().isdisjoint(slots):
+                subscribers.change((), slots)
 
     def tell(self, audience: int, version: int, bits: BitMap) -> None:
-        """An audience is told, in whole."""
+        """An audience by members is told, in whole."""
         self._audiences[audience] = _Audience(version, bits & self._bound)
+
+    def tell_sessions(self, audience: int, slots: Iterable[int]) -> None:
+        """An audience by sessions is told, in whole."""
+        self._sessions[audience] = _Subscribers(dict.fromkeys(slots))
+
+    def change_sessions(self, audience: int, entered: Iterable[int], left: Iterable[int]) -> bool:
+        """Sessions enter and leave an audience by sessions; False for what is none."""
+        if (found := self._sessions.get(audience)) is None:
+            return False
+        found.change(entered, left)
+        return True
+
+    def end_sessions(self, audience: int) -> bool:
+        """An audience by sessions is used no more; False for what is none."""
+        return self._sessions.pop(audience, None) is not None
 
     def change(self, audience: int, version: int, entered: BitMap, left: BitMap) -> tuple[int, BitMap] | None:
         """Members enter and leave an audience.

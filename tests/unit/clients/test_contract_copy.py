@@ -12,21 +12,33 @@ from linkcast_gateway import answers, wire
 from streams.web import answers as web_answers
 from streams.web import relation_answers
 from topics import entities, limits
-from topics.answers import Accepted, AnswerLot, Applied, Refused, Registered
+from topics.answers import Accepted, AnswerLot, Applied, Done, Refused, Registered
 from topics.deliveries import (
     AudienceDelta,
     AudienceSet,
+    Background,
     Bound,
     Changed,
     DeliveryLot,
+    Drive,
+    Ended,
     Head,
+    Mention,
     NoticeLot,
+    PresenceOut,
+    Resumed,
+    SessionLot,
     SignalOut,
+    Subscribed,
+    Turned,
     Unbound,
+    Unread,
 )
 from topics.links import Void
 from topics.messages import Message
 from topics.notices import Kept, NoticeOut
+from topics.presence import Presence
+from topics.subscriptions import Wanted
 from topics.versions import AnswersVersion, DeliveriesVersion, LinksVersion
 
 
@@ -34,6 +46,13 @@ def test_its_limits_are_the_contracts() -> None:
     assert (ours.BEAT_MS, ours.TIMEOUT_MS) == (limits.LINK_BEAT_MS, limits.LINK_TIMEOUT_MS)
     assert (ours.BODY_BYTES, ours.DEDUPE_WINDOW_MS) == (limits.BODY_BYTES, limits.DEDUPE_WINDOW_MS)
     assert ours.PULL_MESSAGES == limits.PULL_MESSAGES
+    assert (ours.MENTIONS, ours.STATUS_CHARS, ours.RESUME_MS) == (
+        limits.MENTIONS,
+        limits.STATUS_CHARS,
+        limits.RESUME_MS,
+    )
+    assert ours.SUBSCRIPTIONS_PER_CALL == limits.SUBSCRIPTIONS_PER_CALL
+    assert ours.BEAT_MS >= limits.ACK_MS  # it acknowledges with its beats
 
 
 @pytest.mark.parametrize("version", [DeliveriesVersion, LinksVersion, AnswersVersion])
@@ -49,6 +68,19 @@ def test_its_schema_version_is_the_contracts_newest_of_what_it_reads(version: An
         (wire.Message, Message),
         (wire.Bound, Bound),
         (wire.Unbound, Unbound),
+        (wire.Drive, Drive),
+        (wire.Background, Background),
+        (wire.Unread, Unread),
+        (wire.Mention, Mention),
+        (wire.Wanted, Wanted),
+        (wire.Turned, Turned),
+        (wire.Subscribed, Subscribed),
+        (wire.SessionLot, SessionLot),
+        (wire.Resumed, Resumed),
+        (wire.Ended, Ended),
+        (wire.Presence, Presence),
+        (wire.PresenceOut, PresenceOut),
+        (wire.Done, Done),
         (wire.Signal, SignalOut),
         (wire.Head, Head),
         (wire.AudienceSet, AudienceSet),

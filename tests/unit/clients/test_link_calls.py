@@ -1,0 +1,156 @@
+"""What a link writes for its sessions: each record is one of the contract's, on the partition that it belongs to."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from linkcast_gateway import BadIdError, Done, Handler, Link, NotRegisteredError, Place, Registration, Subscription
+from linkcast_gateway.state import Answered, LinkState, Told
+from linkcast_gateway.wire import Ended, Lot
+from topics.acks import Ack
+from topics.codec import decode
+from topics.messages import Send
+from topics.sessions import Down, Ground, Kick, Lost, Resume, SetStatus, Subscribe, Unsubscribe, Unwatch, Up, Watch
+from topics.wire import SessionId
+
+
+class Written:
+    """A producer that keeps what it is given, as the pipeline reads it."""
+
+    def __init__(self) -> None:
+        self.records: list[Any] = []
+        self.places: list[tuple[str, bytes | None, int | None]] = []
+
+    async def send(self, topic: str, value: bytes, key: bytes | None, partition: int | None) -> asyncio.Future[None]:
+        self.records.append(decode(topic, value))
+        self.places.append((topic, key, partition))
+        return asyncio.get_running_loop().create_future()
+
+
+class Heard(Handler):
+    def __init__(self) -> None:
+        self.ended: list[tuple[int, str]] = []
+
+    def on_ended(self, slot: int, why: str) -> None:
+        self.ended.append((slot, why))
+
+
+@pytest.fixture
+def written() -> Written:
+    return Written()
+
+
+@pytest.fixture
+async def link(written: Written) -> Link:
+    made = Link("L1", "nowhere:9", Heard())
+    made.registration = Registration(epoch=41, partition=3, partitions=8)
+    made.state = LinkState("L1", 41)
+    made._producer = written  # type: ignore[assignment]
+    return made
+
+
+async def test_a_session_says_how_it_begins_turns_away_and_ends(link: Link, written: Written) -> None:
+    session = link.new_session("demo", "ann", "phone")
+    await link.up(session, "ios", background=True)
+    await link.ground(session, background=False)
+    await link.down(session)
+    await link.down(session)
+    named: dict[str, Any] = {"app": "demo", "user": "ann", "link": "L1", "epoch": 41, "slot": 0}
+    assert written.records == [
+        Up(**named, device="phone", partition=3, platform="ios", background=True),
+        Ground(**named, background=False),
+        Down(**named),
+    ]
+    assert set(written.places) == {("sessions", b"demo:ann", None)}
+
+
+async def test_who_comes_back_in_time_gets_the_slot_again_and_anybody_else_another_one(
+    link: Link, written: Written
+) -> None:
+    session = link.new_session("demo", "ann", "phone")
+    was = link.place_of(session)
+    await link.lost(session)
+    for other in (("demo", "bob", "phone"), ("demo", "ann", "laptop")):
+        assert link.old_session(*other, was).slot != session.slot
+    for elsewhere in (Place("L2", 41, 0), Place("L1", 40, 0), Place("L1", 41, 99)):
+        assert link.old_session("demo", "ann", "phone", elsewhere).slot != session.slot
+    again = link.old_session("demo", "ann", "phone", was)
+    assert again is session
+    await link.resume(again, was, "ios")
+    lost, resumed = written.records
+    assert (type(lost), type(resumed)) == (Lost, Resume)
+    assert (resumed.slot, resumed.was, resumed.platform) == (0, SessionId("L1", 41, 0), "ios")
+
+
+async def test_a_lost_session_that_nobody_resumes_is_forgotten_in_time(link: Link) -> None:
+    session = link.new_session("demo", "ann", "phone")
+    was = link.place_of(session)
+    await link.lost(session, hold_ms=60_000)
+    link._let_go()
+    assert link.sessions
+    await link.lost(session, hold_ms=0)
+    link._let_go()
+    assert not link.sessions
+    assert link.old_session("demo", "ann", "phone", was).slot == 1
+    with pytest.raises(NotRegisteredError):
+        await link.ground(session, background=True)
+
+
+async def test_subscriptions_and_watched_users_go_in_calls_of_the_contracts_size(link: Link, written: Written) -> None:
+    session = link.new_session("demo", "ann", "phone")
+    wanted = [Subscription("g", "messages", f"c{number}") for number in range(140)] + [Subscription("g", "server")]
+    await link.subscribe(session, wanted, request="r")
+    await link.unsubscribe(session, wanted[-1:])
+    await link.watch(session, [f"u{number}" for number in range(101)])
+    await link.unwatch(session, ["u1"])
+    first, second, third, watch, rest, unwatch = written.records
+    assert [type(one) for one in written.records] == [Subscribe, Subscribe, Unsubscribe, Watch, Watch, Unwatch]
+    assert (len(first.subscriptions), len(second.subscriptions), second.request) == (100, 41, "r")
+    assert (third.subscriptions[0].level, third.subscriptions[0].channel) == ("server", None)
+    assert (len(watch.users), rest.users, unwatch.users) == (100, ["u100"], ["u1"])
+    with pytest.raises(BadIdError):
+        await link.subscribe(session, [Subscription("a:b", "server")])
+
+
+async def test_a_user_command_waits_for_its_answer(link: Link, written: Written) -> None:
+    session = link.new_session("demo", "ann", "phone")
+    kick = asyncio.create_task(link.kick(session, device="old"))
+    status = asyncio.create_task(link.set_status(session, "away"))
+    await asyncio.sleep(0)
+    kicked, told = written.records
+    assert (type(kicked), type(told)) == (Kick, SetStatus)
+    assert (kicked.spared, kicked.device, told.status) == (SessionId("L1", 41, 0), "old", "away")
+    for record, changed in ((told, 1), (kicked, 2)):
+        link._tell(Answered(0, Done("demo", "ann", changed, record.request, 0)))
+    assert ((await kick).changed, (await status).changed) == (2, 1)
+
+
+async def test_a_session_that_another_one_ended_is_told_and_forgotten(link: Link) -> None:
+    session = link.new_session("demo", "ann", "phone")
+    link._tell(Told(Ended(session.slot, "replaced")))
+    heard = link._handler
+    assert isinstance(heard, Heard)
+    assert (heard.ended, link.sessions, link.groups_of(session)) == ([(0, "replaced")], {}, {})
+
+
+async def test_a_message_names_whom_it_mentions(link: Link, written: Written) -> None:
+    session = link.new_session("demo", "ann", "phone")
+    await link.send(session, "g", "c1", 5, b'"hi"', mentions=["bob"])
+    (sent,) = written.records
+    assert isinstance(sent, Send)
+    assert sent.mentions == ["bob"]
+    with pytest.raises(BadIdError):
+        await link.send(session, "g", "c1", 5, b'"hi"', mentions=[f"u{number}" for number in range(51)])
+
+
+async def test_what_was_applied_is_acknowledged_to_its_source(link: Link, written: Written) -> None:
+    assert link.state is not None
+    assert link.registration is not None
+    link.state.feed(Lot("L1", 41, source=5, number=9, entries=[], reset=True), 0)
+    for _ in range(2):
+        await link._acknowledge(link.state, link.registration)
+    assert written.records == [Ack("L1", 41, 5, 9)]
+    assert written.places == [("link-acks", None, 5)]
