@@ -21,7 +21,7 @@ from jobs.bench.server import SHARE, Server
 from jobs.bench.world import APP
 from jobs.problem import Problem
 from topics import catalog, limits
-from topics.memberships import Joined, MembershipLot
+from topics.memberships import Joined, Left, MembershipLot
 from topics.relations import DeleteGroup
 
 _LINKS: Final = 4
@@ -76,7 +76,7 @@ async def _turn(lab: Lab, trial: Trial, workers: tuple[Worker, Worker], caller: 
         ended = await caller.ask(DeleteGroup(APP, server.name))
         delete_s = (await _settled(trial, workers) - ended.appended_ms) / 1000
     lab.tell(f"  deleted in {delete_s:,.1f} s")
-    left = await _told(trial, since, None)
+    left = await _told(trial, since, Left)
     if (joined, left) != (server.members, server.members):
         raise Problem(f"Of {server.members} members {joined} were told that they joined, {left} that they left")
     return _Turn(import_s, asked_s, delete_s, joined, left)
@@ -104,12 +104,12 @@ async def _settled(trial: Trial, workers: tuple[Worker, Worker]) -> float:
     return float(last_ms)
 
 
-async def _told(trial: Trial, since: dict[int, int], kind: type[Joined] | None) -> int:
-    """How many users were told that they joined; None: that they left."""
+async def _told(trial: Trial, since: dict[int, int], kind: type[Joined | Left]) -> int:
+    """How many users were told that they joined, or left."""
     count = 0
     async for record in trial.read(catalog.MEMBERSHIPS, since=since):
         entries = _LOTS.decode(record.value or b"").entries
-        count += sum(len(one.users) for one in entries if isinstance(one, Joined) is (kind is not None))
+        count += sum(len(one.users) for one in entries if isinstance(one, kind))
     return count
 
 

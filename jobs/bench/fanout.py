@@ -8,7 +8,6 @@ processes of the machine are not in it.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -21,14 +20,12 @@ import numpy as np
 from jobs.bench.figures import Baseline, Figure, Mark, Plot, Result, Series, at_least, at_most, exactly
 from jobs.bench.ingest import applied, settle
 from jobs.bench.lab import Lab, Trial
-from jobs.bench.world import APP, EPOCH, Crowd, Sends, link_name
+from jobs.bench.world import Churn, Crowd, Sends
 from streams.batches.store import MemoryStore, Origin, State
 from streams.groups.core import GroupsCore
 from tables.batch import Outputs, Record
 from tables.rows import Rows
 from topics import catalog
-from topics.bindings import Bind, BindingLot, Unbind
-from topics.codec import encode
 from topics.entities import GroupKind
 
 LINKS: Final = 100
@@ -38,7 +35,8 @@ _ALONE: Final = "alone"
 _CHURNED: Final = "churned"
 _LOCAL: Final = State(Origin("", 1), 0, 0, 0)
 _NS: Final = 1e9
-_CORE_FIGURES: Final = frozenset({"fanout_ns_per_member_1m_100", "fanout_growth_10k_1m"})
+_HUGE: Final = "fanout_ns_per_member_10m_100"
+_CORE_FIGURES: Final = frozenset({"fanout_ns_per_member_1m_100", "fanout_growth_10k_1m", _HUGE})
 _KAFKA_FIGURES: Final = frozenset({"fanout_batched_msgs_per_s", "fanout_entries_per_link"})
 
 
@@ -47,19 +45,21 @@ class Sizes:
     """How much is measured.
 
     Attributes:
-        members: of the groups along the growth curve; the first, one of 1 % and the last are what figures name.
+        members: of the groups along the growth curve; the second and the last are what figures name.
+        huge: of the group of a figure of its own.
         messages: to each of them in a repetition.
         batched: messages into the largest group through Kafka in a repetition.
     """
 
     members: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
+    huge: int = 10_000_000
     messages: int = 100
     batched: int = 6_000
 
     @staticmethod
     def of(lab: Lab) -> Sizes:
         """Small ones where the lab is in a hurry."""
-        return Sizes((1_000, 2_000, 10_000), 10, 500) if lab.quick else Sizes()
+        return Sizes((1_000, 2_000, 10_000), 20_000, 10, 500) if lab.quick else Sizes()
 
 
 class Core:
@@ -72,11 +72,8 @@ class Core:
         self._store = store
         self._core = GroupsCore(self._rows, 0, 1, LINKS)
         self._offset = 0
-        self._random = np.random.default_rng(members)
         self._sends = Sends(self.crowd, BODY_BYTES)
-        self._slots: dict[int, int] = {}  # of those whose first session left
-        self._fresh = itertools.count(members)
-        self._away: list[int] = []
+        self._churn = Churn(self.crowd, seed=members)
         for topic, records in ((catalog.RELATIONS, self.crowd.relations()), (catalog.BINDINGS, self.crowd.bindings())):
             for filling in records:
                 self.apply([self.record(topic.name, filling[2])])
@@ -108,29 +105,8 @@ class Core:
 
     def churn(self) -> Record:
         """Sessions of _CHURN members leave; those of the members who left the last time join, on the same links."""
-        leaving: list[int] = []
-        while len(leaving) < _CHURN:
-            ordinal = int(self._random.integers(self.crowd.members))
-            if ordinal not in self._away and ordinal not in leaving:
-                leaving.append(ordinal)
-        entries: list[Bind | Unbind] = [self._unbind(ordinal) for ordinal in leaving]
-        entries += [self._bind(ordinal) for ordinal in self._away]
-        self._away = leaving
-        mixed = [entries[int(at)] for at in self._random.permutation(len(entries))]
-        return self.record(catalog.BINDINGS.name, encode(BindingLot(mixed)))
-
-    def _slot(self, ordinal: int) -> int:
-        return self._slots.get(ordinal, self.crowd.slot(0, ordinal))
-
-    def _unbind(self, ordinal: int) -> Unbind:
-        link = self.crowd.link(ordinal)
-        return Unbind(APP, self.crowd.group(0), ordinal, link_name(link), EPOCH, self._slot(ordinal))
-
-    def _bind(self, ordinal: int) -> Bind:
-        link = self.crowd.link(ordinal)
-        slot = self._slots[ordinal] = next(self._fresh)
-        user = self.crowd.user(0, ordinal)
-        return Bind(APP, self.crowd.group(0), user, ordinal, link_name(link), EPOCH, link, slot)
+        ((_, _, lot),) = self._churn.take(_CHURN)
+        return self.record(catalog.BINDINGS.name, lot)
 
 
 def ns_a_message(core: Core, messages: int, *, churned: bool) -> float:
@@ -167,7 +143,7 @@ async def measure(lab: Lab) -> Result:
     plots: list[Plot] = []
     if any(lab.wants(name) for name in _CORE_FIGURES):
         curves = await asyncio.to_thread(_curves, lab)
-        figures += [figure for figure in _of_core(curves) if lab.wants(figure.name)]
+        figures += [figure for figure in _of_core(curves, Sizes.of(lab)) if lab.wants(figure.name)]
         plots.append(_plot(curves))
     if any(lab.wants(name) for name in _KAFKA_FIGURES):
         figures += [figure for figure in await _through_kafka(lab) if lab.wants(figure.name)]
@@ -183,7 +159,7 @@ Curves = dict[tuple[int, str], list[float]]
 def _curves(lab: Lab) -> Curves:
     sizes = Sizes.of(lab)
     cores: dict[int, Core] = {}
-    for members in sizes.members:
+    for members in (*sizes.members, sizes.huge) if lab.wants(_HUGE) else sizes.members:
         lab.tell(f"a group of {members:,} in this process")
         cores[members] = Core(members)
     curves: Curves = {}
@@ -200,23 +176,12 @@ def _curves(lab: Lab) -> Curves:
 _LEAST_TURNS: Final = 5  # a turn is short
 
 
-def _of_core(curves: Curves) -> list[Figure]:
-    sizes = sorted({members for members, _ in curves})
-    small, large = sizes[1], sizes[-1]
-    alone = tuple(ns / large for ns in curves[large, _ALONE])
-    churned = tuple(ns / large for ns in curves[large, _CHURNED])
+def _of_core(curves: Curves, sizes: Sizes) -> list[Figure]:
+    small, large = sizes.members[1], sizes.members[-1]
     growth = tuple(more / less for more, less in zip(curves[large, _CHURNED], curves[small, _CHURNED], strict=True))
     few = tuple(ns / 1000 for ns in curves[small, _CHURNED])
-    return [
-        Figure(
-            "fanout_ns_per_member_1m_100",
-            "ns",
-            churned,
-            at_most(0.1),
-            Baseline("the same message when nobody came or went", alone, "ns"),
-            f"A batch with one message to audience 0, and before it {_CHURN} sessions that left and {_CHURN} that "
-            f"joined, from the records' bytes to the encoded lots of {LINKS} links, divided by the members.",
-        ),
+    figures = [
+        _per_member("fanout_ns_per_member_1m_100", curves, large),
         Figure(
             "fanout_growth_10k_1m",
             "ratio",
@@ -226,6 +191,21 @@ def _of_core(curves: Curves) -> list[Figure]:
             f"The same batch with {large:,} members, divided by that with {small:,}, in turns.",
         ),
     ]
+    return [*figures, _per_member(_HUGE, curves, sizes.huge)] if (sizes.huge, _ALONE) in curves else figures
+
+
+def _per_member(name: str, curves: Curves, members: int) -> Figure:
+    return Figure(
+        name,
+        "ns",
+        tuple(ns / members for ns in curves[members, _CHURNED]),
+        at_most(0.1),
+        Baseline(
+            "the same message when nobody came or went", tuple(ns / members for ns in curves[members, _ALONE]), "ns"
+        ),
+        f"A batch with one message to audience 0 of {members:,}, and before it {_CHURN} sessions that left and "
+        f"{_CHURN} that joined, from the records' bytes to the encoded lots of {LINKS} links, divided by the members.",
+    )
 
 
 def _plot(curves: Curves) -> Plot:

@@ -11,14 +11,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from msgspec import Raw
 
 from jobs.bench.lab import Filling
 from topics import limits
-from topics.bindings import Bind, BindingLot
+from topics.bindings import Bind, BindingLot, Unbind
 from topics.codec import encode
 from topics.entities import GroupKind
 from topics.keys import key_of, partition_of
@@ -38,6 +38,34 @@ def bodies(count: int, size: int, seed: int = 1) -> list[bytes]:
     """JSON strings of `size` bytes, as incompressible as JSON text can be; the same ones for the same seed."""
     letters = np.random.default_rng(seed).choice(_LETTERS, (count, size - 2))
     return [b'"' + row.tobytes() + b'"' for row in letters]
+
+
+class Speakers(Protocol):
+    """Groups whose members can be made to talk."""
+
+    @property
+    def groups(self) -> int:
+        """How many."""
+
+    @property
+    def members(self) -> int:
+        """Of each, at least."""
+
+    @property
+    def prefix(self) -> str:
+        """Begins their names."""
+
+    def group(self, number: int, /) -> str:
+        """The name of a group."""
+
+    def user(self, group: int, ordinal: int, /) -> str:
+        """The name of a group's member."""
+
+    def keyed(self, group: int, /) -> tuple[int, bytes]:
+        """Where a group's records go: partition and key."""
+
+    def session(self, group: int, ordinal: int, /) -> ToSession:
+        """A member's session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +104,11 @@ class Crowd:
         """A member's session on its link."""
         return group * self.members + ordinal
 
+    def session(self, group: int, ordinal: int) -> ToSession:
+        """A member's session, as an answer is addressed to it."""
+        link = self.link(ordinal)
+        return ToSession(link_name(link), EPOCH, link, self.slot(group, ordinal))
+
     def keyed(self, group: int) -> tuple[int, bytes]:
         """Where a group's records go: partition and key."""
         key = key_of(APP, self.group(group))
@@ -93,19 +126,70 @@ class Crowd:
 
     def bindings(self) -> Iterator[Filling]:
         """Everybody listens."""
-        by_partition: dict[int, list[Bind]] = {}
+        lots: dict[int, list[Bind]] = {}
         for group in range(self.groups):
-            by_partition.setdefault(self.keyed(group)[0], []).extend(self._binds(group))
-        for partition, binds in by_partition.items():
-            for first in range(0, len(binds), _BINDS_PER_LOT):
-                yield partition, None, encode(BindingLot([*binds[first : first + _BINDS_PER_LOT]]))
+            partition, _ = self.keyed(group)
+            for ordinal in range(self.members):
+                lot = lots.setdefault(partition, [])
+                lot.append(self.bind(group, ordinal, self.slot(group, ordinal)))
+                if len(lot) == _BINDS_PER_LOT:
+                    yield partition, None, encode(BindingLot([*lots.pop(partition)]))
+        for partition, lot in lots.items():
+            yield partition, None, encode(BindingLot([*lot]))
 
-    def _binds(self, group: int) -> Iterator[Bind]:
-        name = self.group(group)
-        for ordinal in range(self.members):
-            link = self.link(ordinal)
-            user, slot = self.user(group, ordinal), self.slot(group, ordinal)
-            yield Bind(APP, name, user, ordinal, link_name(link), EPOCH, link, slot)
+    def bind(self, group: int, ordinal: int, slot: int) -> Bind:
+        """A member's session begins."""
+        link = self.link(ordinal)
+        return Bind(APP, self.group(group), self.user(group, ordinal), ordinal, link_name(link), EPOCH, link, slot)
+
+    def unbind(self, group: int, ordinal: int, slot: int) -> Unbind:
+        """A member's session ends."""
+        return Unbind(APP, self.group(group), ordinal, link_name(self.link(ordinal)), EPOCH, slot)
+
+
+class Churn:
+    """Sessions of a crowd, all online at first: some end, and those that ended begin again on their links.
+
+    The same seed gives the same ones.
+    """
+
+    def __init__(self, crowd: Crowd, seed: int = 1) -> None:
+        self._crowd = crowd
+        self._random = np.random.default_rng(seed)
+        self._slots: dict[tuple[int, int], int] = {}  # of those whose first session ended
+        self._fresh = itertools.count(crowd.groups * crowd.members)
+        self._away: dict[tuple[int, int], None] = {}
+
+    def take(self, count: int, now_ms: int = 0) -> list[Filling]:  # noqa: ARG002 -- as other loads are taken
+        """So many sessions end, and as many of those that ended before begin: a lot a partition, mixed."""
+        coming = list(itertools.islice(self._away, count))
+        entries: list[tuple[int, Bind | Unbind]] = [
+            (group, self._end(group, ordinal)) for group, ordinal in self._some(count)
+        ]
+        entries += [(group, self._begin(group, ordinal)) for group, ordinal in coming]
+        by_partition: dict[int, list[Bind | Unbind]] = {}
+        for at in self._random.permutation(len(entries)).tolist():
+            group, entry = entries[at]
+            by_partition.setdefault(self._crowd.keyed(group)[0], []).append(entry)
+        return [(partition, None, encode(BindingLot([*lot]))) for partition, lot in by_partition.items()]
+
+    def _some(self, count: int) -> Iterator[tuple[int, int]]:
+        """Groups and ordinals of members who are online."""
+        crowd = self._crowd
+        for _ in range(count):
+            one = divmod(int(self._random.integers(crowd.groups * crowd.members)), crowd.members)
+            while one in self._away:
+                one = divmod(int(self._random.integers(crowd.groups * crowd.members)), crowd.members)
+            yield one
+
+    def _end(self, group: int, ordinal: int) -> Unbind:
+        self._away[group, ordinal] = None
+        return self._crowd.unbind(group, ordinal, self._slots.get((group, ordinal), self._crowd.slot(group, ordinal)))
+
+    def _begin(self, group: int, ordinal: int) -> Bind:
+        del self._away[group, ordinal]
+        slot = self._slots[group, ordinal] = next(self._fresh)
+        return self._crowd.bind(group, ordinal, slot)
 
 
 class Sends:
@@ -114,7 +198,7 @@ class Sends:
     The same seed gives the same messages.
     """
 
-    def __init__(self, crowd: Crowd, body_bytes: int, *, answered: bool = False, seed: int = 1) -> None:
+    def __init__(self, crowd: Speakers, body_bytes: int, *, answered: bool = False, seed: int = 1) -> None:
         """Prepare them.
 
         Args:
@@ -151,11 +235,10 @@ _MOULDS: Final = 20_011  # a prime: no lot's size divides it
 
 
 def _mould(
-    crowd: Crowd, group: int, ordinal: int, body: bytes, *, answered: bool
+    crowd: Speakers, group: int, ordinal: int, body: bytes, *, answered: bool
 ) -> tuple[int, bytes, bytes, bytes, bytes]:
     """A message's partition and key, and its bytes around the id and the time."""
-    link = crowd.link(ordinal)
-    reply = ToSession(link_name(link), EPOCH, link, crowd.slot(group, ordinal)) if answered else None
+    reply = crowd.session(group, ordinal) if answered else None
     send = Send(APP, crowd.group(group), crowd.user(group, ordinal), DEVICE, _MARK, 0, Raw(body), reply=reply)
     head, rest = encode(send).split(f'"{_MARK}"'.encode())
     middle, tail = rest.split(b":0,", 1)

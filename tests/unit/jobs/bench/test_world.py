@@ -3,8 +3,8 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 
-from jobs.bench.world import APP, Crowd, Sends, bodies, link_name
-from topics.bindings import Bind
+from jobs.bench.world import APP, Churn, Crowd, Sends, bodies, link_name
+from topics.bindings import Bind, Unbind
 from topics.codec import decode
 from topics.keys import key_of, partition_of
 from topics.messages import Send
@@ -67,3 +67,22 @@ def test_sends_ask_for_no_answer_unless_told() -> None:
 def test_the_same_seed_gives_the_same_sends() -> None:
     assert Sends(CROWD, 200, seed=7).take(50, 1) == Sends(CROWD, 200, seed=7).take(50, 1)
     assert Sends(CROWD, 200, seed=7).take(50, 1) != Sends(CROWD, 200, seed=8).take(50, 1)
+
+
+def test_sessions_that_come_and_go_were_there_and_were_not_there() -> None:
+    churn = Churn(CROWD)
+    online = {(group, ordinal): CROWD.slot(group, ordinal) for group in range(30) for ordinal in range(20)}
+    for _ in range(50):
+        went: dict[tuple[int, int], int] = {}
+        came: dict[tuple[int, int], int] = {}
+        for partition, _, value in churn.take(15):
+            for entry in decode("bindings", value).entries:
+                assert isinstance(entry, Bind | Unbind)
+                assert partition == partition_of(key_of(APP, entry.group), 4)
+                member = int(entry.group.removeprefix("g")), entry.ordinal
+                (came if isinstance(entry, Bind) else went)[member] = entry.slot
+        assert went.items() <= online.items()
+        assert not came.keys() & online.keys()
+        assert not {*came.values()} & {*online.values()}
+        online = {member: slot for member, slot in online.items() if member not in went} | came
+    assert len(online) == 30 * 20 - 15
