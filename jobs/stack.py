@@ -121,6 +121,4 @@ def as_environment(settings: Settings) -> dict[str, str]:
 
 
 def _text(value: object) -> str:
-    if isinstance(value, dict):
-        return json.dumps(value)
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -28,11 +28,9 @@ from streams.web.requests import Requests
 from streams.web.server import ViewServer
 from tables import rolls, versions
 from tables.batch import Core, MakeCore
-from tables.policy import Policies
 from tables.rows import Rows
 from topics import catalog, limits
 from topics.owners import Owner
-from topics.policy import read_policies
 
 T = TypeVar("T")
 Role = Literal["groups", "users", "sinks"]
@@ -161,8 +159,7 @@ class Worker:
         match self.role:
             case "groups":
                 memory_bytes = (self._settings.groups_memory_mb << 20) // self._settings.partitions
-                policies = Policies(read_policies(self._settings.policies))
-                make_core = partial(groups.GroupsCore, memory_bytes=memory_bytes, policies=policies)
+                make_core = partial(groups.GroupsCore, memory_bytes=memory_bytes)
                 make_groups = self._announced("groups", make_core)
                 return [
                     LaneKind("groups", groups.INPUTS, catalog.GROUPS_CHANGELOG, make_groups, version=versions.GROUPS)

@@ -7,7 +7,6 @@ A value comes from the first of: what the caller gives, the environment (`LINKCA
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import secrets
@@ -20,7 +19,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, Secret
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from topics import limits
-from topics.policy import read_policies
 
 PREFIX: Final = "LINKCAST_"
 FILE: Final = Path("linkcast.toml")
@@ -78,21 +76,6 @@ def new_key(name: str) -> str:
     return f"{name}:{secrets.token_urlsafe(_SECRET_BYTES)}"
 
 
-def _from_json(value: object) -> object:
-    """What the environment holds as JSON, so that it reads the same as a table of a file."""
-    try:
-        return json.loads(value) if isinstance(value, str) else value
-    except ValueError as error:
-        message = f"not JSON: {error}"
-        raise ValueError(message) from None
-
-
-def _checked_policies(policies: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
-    """Refuses limits that are none, or out of their range."""
-    read_policies(policies)
-    return policies
-
-
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Count = Annotated[int, Field(ge=1)]
 Megabytes = Annotated[int, Field(ge=16)]
@@ -100,9 +83,6 @@ Milliseconds = Annotated[int, Field(ge=1)]
 Folder = Annotated[Path, AfterValidator(_absolute)]
 Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split), AfterValidator(_checked_keys)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-PolicyOverrides = Annotated[
-    dict[str, dict[str, int]], NoDecode, BeforeValidator(_from_json), AfterValidator(_checked_policies)
-]
 Ports = Annotated[tuple[Port, ...], NoDecode, BeforeValidator(_split)]
 
 
@@ -125,9 +105,6 @@ class Settings(BaseSettings):
     replication: Count = Field(1, description="copies of each topic; as many brokers are needed")
     groups_memory_mb: Megabytes = Field(
         256, description="memory for groups, of a worker that serves every partition; idle groups leave it"
-    )
-    policies: PolicyOverrides = Field(
-        {}, description="limits that apps have otherwise than usual, as JSON: app -> limit -> value"
     )
     session_timeout_ms: Milliseconds = Field(6_000, description="a worker silent for this long loses its partitions")
     heartbeat_ms: Milliseconds = Field(1_000, description="how often a worker tells its group that it lives")

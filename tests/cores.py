@@ -19,6 +19,7 @@ from topics.catalog import Topic
 from topics.codec import decode, encode
 from topics.deliveries import Bound, DeliveryLot, Unbound
 from topics.messages import Message, Send
+from topics.policy import Policy, PolicySet
 from topics.relations import AddMembers, Command, CreateGroup, DeleteGroup, RemoveMembers
 from topics.wire import ToRequester
 
@@ -233,6 +234,11 @@ def _outcome(seen: Seen) -> Outcome:
     if isinstance(answer, Applied) and events:
         assert answer.version == events[-1].version
     return Outcome(answer.changed if isinstance(answer, Applied) else answer.code, events, seen)
+
+
+def policy(app: str = "app", **has: Any) -> tuple[Topic, PolicySet]:
+    """What an app has from here on, otherwise than usual."""
+    return catalog.POLICIES, PolicySet(app, Policy(**has))
 
 
 def create(*members: str, group: str = "g", **more: Any) -> tuple[Topic, CreateGroup]:

@@ -6,10 +6,12 @@ record on, without a restart.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NamedTuple, cast
 
 import msgspec
+import msgspec.inspect
 from msgspec import Meta
 
 from topics import limits
@@ -79,16 +81,68 @@ class PolicySet(Wire, tag="policy", frozen=True):
     v: PoliciesVersion = FIRST
 
 
-def read_policies(overrides: Mapping[str, Mapping[str, int]]) -> dict[str, Policy]:
-    """Policies from what each app has otherwise than usual: app -> limit -> value.
+class Choice(NamedTuple):
+    """What one name of a policy may be.
+
+    Attributes:
+        name: the name.
+        usual: what it is unless the policy says otherwise.
+        allowed: a range of numbers, or words.
+    """
+
+    name: str
+    usual: int | str
+    allowed: range | tuple[str, ...]
+
+
+def _choice(field: msgspec.inspect.Field) -> Choice:
+    match field.type:
+        case msgspec.inspect.IntType(ge=int(least), le=int(most)):
+            return Choice(field.name, field.default, range(least, most + 1))
+        case msgspec.inspect.LiteralType(values=values):
+            return Choice(field.name, field.default, tuple(str(value) for value in values))
+    raise TypeError(field.name)
+
+
+_STRUCT: Final = cast("msgspec.inspect.StructType", msgspec.inspect.type_info(Policy))
+#: All that a policy may name, in the order of `Policy`.
+CHOICES: Final[Mapping[str, Choice]] = {field.name: _choice(field) for field in _STRUCT.fields}
+
+
+def changed(policy: Policy, given: Mapping[str, str]) -> Policy:
+    """The policy with other values, each as people write it.
 
     Raises:
-        ValueError: a limit is unknown or out of its range; it says which.
+        ValueError: a name is unknown or a value out of its range; it says which, and what may be.
     """
-    by_app: dict[str, Policy] = {}
-    for app, limits_of_app in overrides.items():
-        try:
-            by_app[app] = msgspec.convert(limits_of_app, Policy)
-        except msgspec.ValidationError as error:
-            raise ValueError(f"app `{app}`: {error}") from None
-    return by_app
+    values: dict[str, int | str] = {}
+    for name, text in given.items():
+        if (choice := CHOICES.get(name)) is None:
+            raise ValueError(f"a policy has no `{name}`")
+        value = _value(choice, text)
+        if value is None:
+            raise ValueError(f"`{name}` may be {shown(choice.allowed)}, not `{text}`")
+        values[name] = value
+    return msgspec.structs.replace(policy, **values)
+
+
+def _value(choice: Choice, text: str) -> int | str | None:
+    if isinstance(choice.allowed, range):
+        return int(text) if _NUMBER.fullmatch(text) and int(text) in choice.allowed else None
+    return text if text in choice.allowed else None
+
+
+def shown(allowed: range | tuple[str, ...]) -> str:
+    """What may be, for people."""
+    if isinstance(allowed, range):
+        return f"{allowed.start} to {allowed.stop - 1}"
+    return ", ".join(f"`{value}`" for value in allowed)
+
+
+def named(policy: Policy) -> dict[str, int | str]:
+    """What a policy has otherwise than usual."""
+    told: dict[str, int | str] = msgspec.to_builtins(policy)
+    return told
+
+
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")

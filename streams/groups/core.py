@@ -9,14 +9,20 @@ from streams.groups import bindings, changes, cleanup, dispatch, relations
 from streams.groups.desk import Desk
 from streams.rejects import each
 from tables.batch import NO_BACKLOG, Backlog, Outputs, Record
-from tables.policy import NO_POLICIES, Policies
 from tables.rows import Rows
 from topics import catalog
 from topics.codec import decode
 from topics.messages import Send
 
 #: What the groups role reads.
-INPUTS: Final = (catalog.RELATIONS, catalog.MESSAGES, catalog.BINDINGS, catalog.LINK_VOIDS, catalog.RESYNC)
+INPUTS: Final = (
+    catalog.RELATIONS,
+    catalog.MESSAGES,
+    catalog.BINDINGS,
+    catalog.LINK_VOIDS,
+    catalog.RESYNC,
+    catalog.POLICIES,
+)
 
 _MEMORY_BYTES: Final = 64 << 20
 
@@ -31,7 +37,6 @@ class GroupsCore:
         partitions: int,
         links: int,
         memory_bytes: int = _MEMORY_BYTES,
-        policies: Policies = NO_POLICIES,
     ) -> None:
         """Begin from the rows.
 
@@ -41,10 +46,9 @@ class GroupsCore:
             partitions: how many the cluster has.
             links: how many partitions `deliveries` has.
             memory_bytes: about what groups in memory may take; those idle for longest leave it.
-            policies: what each app may have.
         """
         self.applying = 0
-        self.desk = Desk(rows, partition, partitions, links, memory_bytes, policies)
+        self.desk = Desk(rows, partition, partitions, links, memory_bytes)
 
     def apply(self, records: Sequence[Record], now_ms: int, backlog: Backlog = NO_BACKLOG) -> Outputs:
         """Apply a batch: every record in order, then what time and clean-ups ask for, then rows and outputs."""
@@ -85,3 +89,5 @@ class GroupsCore:
                 bindings.void(self.desk, decoded)
             case catalog.RESYNC.name:
                 bindings.resync(self.desk, decoded)
+            case catalog.POLICIES.name:
+                self.desk.policies.set(decoded.app, decoded.policy)

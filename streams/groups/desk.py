@@ -49,13 +49,11 @@ class Desk:
         policies: what each app may have.
     """
 
-    def __init__(
-        self, rows: Rows, partition: int, partitions: int, links: int, memory_bytes: int, policies: Policies
-    ) -> None:
+    def __init__(self, rows: Rows, partition: int, partitions: int, links: int, memory_bytes: int) -> None:
         self.partition = partition
         self.partitions = partitions
         self.links = links
-        self.policies = policies
+        self.policies = Policies(rows)
         self.now_ms = 0
         self.rows = rows
         self.voids = Voids(rows)

@@ -15,7 +15,7 @@ from topics.codec import decode
 from topics.sessions import Up
 
 #: What the users role reads.
-INPUTS: Final = (catalog.MEMBERSHIPS, catalog.SESSIONS, catalog.LINK_VOIDS, catalog.NOTICES)
+INPUTS: Final = (catalog.MEMBERSHIPS, catalog.SESSIONS, catalog.LINK_VOIDS, catalog.NOTICES, catalog.POLICIES)
 
 
 class UsersCore:
@@ -52,3 +52,5 @@ class UsersCore:
                 notices.lot(self.desk, decoded)
             case catalog.LINK_VOIDS.name:
                 self.desk.voids.add(decoded.link, decoded.epoch)
+            case catalog.POLICIES.name:
+                self.desk.policies.set(decoded.app, decoded.policy)

@@ -7,6 +7,7 @@ from functools import lru_cache
 from streams.users.told import Told
 from tables.inbox import Inboxes
 from tables.outbox import BINDINGS_HEAD, Lots
+from tables.policy import Policies
 from tables.rolls import Rolls
 from tables.rows import Rows
 from tables.sessions import Session, Sessions
@@ -24,12 +25,14 @@ class Desk:
         partition: which.
         partitions: how many the cluster has.
         links: how many partitions `deliveries` has.
+        policies: what each app may have.
     """
 
     def __init__(self, rows: Rows, partition: int, partitions: int, links: int) -> None:
         self.partition = partition
         self.partitions = partitions
         self.links = links
+        self.policies = Policies(rows)
         self.voids = Voids(rows)
         self.sessions = Sessions(rows, self.voids)
         self.rolls = Rolls(rows)

@@ -118,18 +118,3 @@ def test_given_keys_are_used_in_their_order_and_not_written(monkeypatch: pytest.
     assert list(settings.signing_keys().items()) == [("new", "n" * 40), ("old", "o" * 31 + ":")]
     assert not settings.data.exists()
     assert "nnn" not in repr(settings.token_keys)
-
-
-def test_policies_read_the_same_in_environment_and_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    file = tmp_path / "other.toml"
-    file.write_text("[policies.demo]\nroles = 3\n")
-    from_file = load(file)
-    monkeypatch.setenv("LINKCAST_POLICIES", '{"demo": {"roles": 3}}')
-    assert from_file.policies == load().policies == {"demo": {"roles": 3}}
-
-
-@pytest.mark.parametrize("wrong", ['{"demo": {"roles": 2501}}', '{"demo": {"speed": 1}}', '{"demo": 3}', "{"])
-def test_a_policy_that_cannot_be_is_told_with_its_app_and_limit(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
-    monkeypatch.setenv("LINKCAST_POLICIES", wrong)
-    with pytest.raises(SettingsError, match="policies"):
-        load()

@@ -9,16 +9,13 @@ from typing import Any
 import pytest
 from pyroaring import BitMap
 
-from streams.groups.core import GroupsCore
 from tables import keys
-from tables.policy import Policies
-from tests.cores import LINKS, Partition, Seen, ask, bind, create, groups
+from tests.cores import Partition, Seen, ask, bind, create, groups, policy
 from topics import catalog, limits
 from topics.catalog import Topic
 from topics.deliveries import AudienceDelta, AudienceSet, Bound, Changed, Unbound
 from topics.entities import GroupKind
 from topics.links import Void
-from topics.policy import Policy
 from topics.relations import (
     AddMembers,
     AddRoleMembers,
@@ -55,9 +52,9 @@ _USERS = ["owner", "ann", "bob", "cid"]
 Told = tuple[Sequence[str], list[str], set[int] | None]
 
 
-def _world(kind: GroupKind = "server", **policy: int) -> Partition:
-    policies = Policies({"app": Policy(**policy)})
-    partition = Partition(lambda rows, at: GroupsCore(rows, at, 1, LINKS, policies=policies))
+def _world(kind: GroupKind = "server", **has: int) -> Partition:
+    partition = groups()
+    partition.apply(policy("app", **has))
     partition.apply(create(*_USERS, owner="owner", kind=kind, join_mode="apply"))
     if kind == "server":
         partition.apply(

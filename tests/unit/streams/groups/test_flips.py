@@ -8,12 +8,9 @@ from typing import Any
 import pytest
 from pyroaring import BitMap
 
-from streams.groups.core import GroupsCore
-from tables.policy import Policies
-from tests.cores import Partition, Seen, create
+from tests.cores import Seen, create, groups, policy
 from topics import catalog, relations
 from topics.events import Flips
-from topics.policy import Policy
 
 LIMIT = 4
 APP = "app"
@@ -23,8 +20,8 @@ class Lists:
     """What whoever applies the flips in order holds."""
 
     def __init__(self) -> None:
-        policies = Policies({APP: Policy(channel_list_members=LIMIT)})
-        self.partition = Partition(lambda rows, at: GroupsCore(rows, at, 1, 8, policies=policies))
+        self.partition = groups()
+        self.partition.apply(policy(APP, channel_list_members=LIMIT))
         self.held: dict[str, dict[int, str]] = {}
         self.versions: dict[str, int] = {}
 

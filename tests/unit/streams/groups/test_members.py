@@ -9,8 +9,7 @@ import pytest
 from streams.groups.core import GroupsCore
 from tables.groups import Group
 from tables.origins import Origin
-from tables.policy import Policies
-from tests.cores import LINKS, Partition, add, ask, bind, create, do, groups
+from tests.cores import Partition, add, ask, bind, create, do, groups, policy
 from topics.answers import Refused
 from topics.deliveries import Unbound
 from topics.entities import MemberProfile, Permission
@@ -23,7 +22,6 @@ from topics.events import (
     Unbanned,
 )
 from topics.memberships import Joined, Left
-from topics.policy import Policy
 from topics.relations import (
     AddMembers,
     AddRoleMembers,
@@ -102,8 +100,8 @@ def test_since_when_how_and_by_whom_a_member_is_one_is_kept(partition: Partition
 
 
 def test_limit_reached_of_members_changes_nothing() -> None:
-    policies = Policies({"app": Policy(group_members=3)})
-    partition = Partition(lambda rows, at: GroupsCore(rows, at, 1, LINKS, policies=policies))
+    partition = groups()
+    partition.apply(policy("app", group_members=3))
     assert do(partition, CreateGroup, members=["a", "b", "c", "d"]).answer == "limit_reached"
     assert do(partition, CreateGroup, members=["a", "b", "a"]).answer == 2
     seen = partition.apply(ask(AddMembers, users=["b", "c", "d"]))
@@ -115,8 +113,8 @@ def test_limit_reached_of_members_changes_nothing() -> None:
 
 
 def test_another_apps_policy_is_not_this_ones() -> None:
-    policies = Policies({"other": Policy(group_members=2)})
-    partition = Partition(lambda rows, at: GroupsCore(rows, at, 1, LINKS, policies=policies))
+    partition = groups()
+    partition.apply(policy("other", group_members=2))
     assert do(partition, CreateGroup, members=["a", "b", "c"]).answer == 3
 
 
@@ -304,8 +302,8 @@ def test_wrong_kind_of_group_to_mute() -> None:
 
 
 def test_limit_reached_of_muted_members() -> None:
-    policies = Policies({"app": Policy(muted_members=2)})
-    partition = Partition(lambda rows, at: GroupsCore(rows, at, 1, LINKS, policies=policies))
+    partition = groups()
+    partition.apply(policy("app", muted_members=2))
     partition.apply(create("a", "b", "c"))
     assert do(partition, Mute, users=["a", "b", "c"], until=_LATER).answer == "limit_reached"
     assert do(partition, Mute, users=["a", "b"], until=_LATER).answer == 2
@@ -361,8 +359,8 @@ def test_bad_command_to_ban_until_a_moment_that_has_passed(partition: Partition)
 
 
 def test_limit_reached_of_bans() -> None:
-    policies = Policies({"app": Policy(banned_users=2)})
-    partition = Partition(lambda rows, at: GroupsCore(rows, at, 1, LINKS, policies=policies))
+    partition = groups()
+    partition.apply(policy("app", banned_users=2))
     partition.apply(create("a"))
     assert do(partition, BanMembers, users=["x", "y", "z"]).answer == "limit_reached"
     assert do(partition, BanMembers, users=["x", "y"]).answer == 2

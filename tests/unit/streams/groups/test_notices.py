@@ -6,14 +6,11 @@ from typing import Any
 
 import pytest
 
-from streams.groups.core import GroupsCore
-from tables.policy import Policies
-from tests.cores import LINKS, Partition, Seen, ask, create, groups
+from tests.cores import Partition, Seen, ask, create, groups, policy
 from topics import catalog, limits
 from topics.catalog import Topic
 from topics.keys import key_of, partition_of
 from topics.notices import Notice
-from topics.policy import Policy
 from topics.relations import (
     AddMembers,
     AddRoleMembers,
@@ -54,10 +51,10 @@ _MANY = [f"u{n}" for n in range(limits.NOTICE_USERS + 1)]
 Said = tuple[str, str | None, str | None, str]
 
 
-def _world(**policy: int) -> Partition:
+def _world(**has: int) -> Partition:
     """A server of which `owner` is the owner; `mod` may do all else; ann and bob are members."""
-    policies = Policies({"app": Policy(**policy)})
-    partition = Partition(lambda rows, at: GroupsCore(rows, at, 1, LINKS, policies=policies))
+    partition = groups()
+    partition.apply(policy("app", **has))
     every = ["manage_group", "manage_channels", "manage_roles", "manage_members", "mute", "approve", "kick", "ban"]
     partition.apply(
         create("owner", "mod", "ann", "bob", owner="owner", kind="server", join_mode="apply"),

@@ -7,8 +7,7 @@ import pytest
 from streams.groups.core import GroupsCore
 from tables.groups import Group
 from tables.origins import Origin
-from tables.policy import Policies
-from tests.cores import LINKS, Partition, Seen, add, ask, create, delete, do, groups, remove
+from tests.cores import Partition, Seen, add, ask, create, delete, do, groups, policy, remove
 from topics import catalog, limits
 from topics.answers import Applied as Answered
 from topics.answers import Refused
@@ -22,7 +21,6 @@ from topics.events import (
     InviteEnded,
     MembersAdded,
 )
-from topics.policy import Policy
 from topics.relations import (
     AddRoleMembers,
     AnswerApplication,
@@ -42,10 +40,10 @@ _AT = 1_000_000  # the moment of everything here
 _ENDS = _AT + limits.REQUEST_MS
 
 
-def _world(join_mode: JoinMode = "invite", **policy: int) -> Partition:
+def _world(join_mode: JoinMode = "invite", **has: int) -> Partition:
     """A server of which `owner` is the owner, and ann and bob are members."""
-    policies = Policies({"app": Policy(**policy)})
-    partition = Partition(lambda rows, at: GroupsCore(rows, at, 1, LINKS, policies=policies))
+    partition = groups()
+    partition.apply(policy("app", **has))
     partition.apply(create("owner", "ann", "bob", owner="owner", kind="server", join_mode=join_mode))
     return partition
 

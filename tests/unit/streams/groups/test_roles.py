@@ -10,13 +10,11 @@ from streams.groups.core import GroupsCore
 from tables.grants import names_of
 from tables.groups import Group
 from tables.permissions import held
-from tables.policy import Policies
-from tests.cores import LINKS, Partition, ask, create, do, groups, remove
+from tests.cores import Partition, ask, create, do, groups, policy, remove
 from topics import catalog
 from topics.answers import Applied, Refused
 from topics.entities import EVERYONE, GroupKind, Permission, Role
 from topics.events import RoleCreated, RoleDeleted, RoleMembersAdded, RoleMembersRemoved, RoleUpdated
-from topics.policy import Policy
 from topics.relations import (
     AddRoleMembers,
     Command,
@@ -217,8 +215,8 @@ def test_one_gives_only_permissions_that_one_holds(partition: Partition) -> None
 
 
 def test_roles_up_to_what_the_policy_allows() -> None:
-    policies = Policies({"app": Policy(roles=1)})
-    partition = Partition(lambda rows, at: GroupsCore(rows, at, 1, LINKS, policies=policies))
+    partition = groups()
+    partition.apply(policy("app", roles=1))
     partition.apply(create("ann"), ask(UpdateRole, role=EVERYONE, allow=[]))
     assert do(partition, CreateRole, role="a").answer == 1
     full = do(partition, CreateRole, role="b")

@@ -11,10 +11,9 @@ from pyroaring import BitMap
 from streams.groups.core import GroupsCore
 from tables.grants import names_of
 from tables.groups import Group
-from tables.policy import Policies
 from tables.structure import category_place
 from tables.visibility import visible
-from tests.cores import LINKS, Partition, add, ask, bind, create, delete, do, groups, remove, send
+from tests.cores import Partition, add, ask, bind, create, delete, do, groups, policy, remove, send
 from topics import limits
 from topics.answers import Refused
 from topics.deliveries import AudienceDelta, AudienceSet, Bound
@@ -30,7 +29,6 @@ from topics.events import (
     OverrideSet,
 )
 from topics.messages import Message
-from topics.policy import Policy
 from topics.relations import (
     AddRoleMembers,
     BanMembers,
@@ -224,8 +222,8 @@ def test_who_manages_one_channel_by_an_override_manages_no_other(partition: Part
 
 
 def test_channels_and_categories_up_to_what_the_policy_allows() -> None:
-    policies = Policies({"app": Policy(channels=2, categories=1)})
-    partition = Partition(lambda rows, at: GroupsCore(rows, at, 1, LINKS, policies=policies))
+    partition = groups()
+    partition.apply(policy("app", channels=2, categories=1))
     partition.apply(create("ann", kind="server"), ask(CreateChannel, channel="a"))
     assert do(partition, CreateChannel, channel="b").answer == 1
     full = do(partition, CreateChannel, channel="c")
