@@ -26,7 +26,7 @@ from streams.users import core as users
 from streams.web.health import Facts, LaneState, Progress, WorkerState, judge
 from streams.web.requests import Requests
 from streams.web.server import ViewServer
-from tables import rolls, versions
+from tables import versions
 from tables.batch import Core, MakeCore
 from tables.rows import Rows
 from topics import catalog, limits
@@ -173,7 +173,7 @@ class Worker:
                         users.INPUTS,
                         catalog.USERS_CHANGELOG,
                         make_users,
-                        index=rolls.index,
+                        index=users.index,
                         version=versions.USERS,
                     ),
                     LaneKind("links", links.INPUTS, catalog.LINKS_CHANGELOG, make_links, version=versions.LINKS),

@@ -106,6 +106,10 @@ class Inboxes:
         ]
         return Page(head.newest, head.first, found[:count], len(found) > count)
 
+    def newest(self, app: str, user: str) -> int:
+        """The number of a user's newest notice; 0 if there never was one."""
+        return self._head(key_of(app, user)).newest
+
     def _head(self, owner: bytes) -> _Head:
         stored = self._rows.get(keys.INBOX + owner)
         return _decode_head(stored) if stored else _Head()

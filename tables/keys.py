@@ -45,11 +45,12 @@ PARTS: Final = (*MEMBERS_PARTS, *STRUCTURE_PARTS, AUDIENCE)
 
 # Rows of the users role.
 SESSIONS: Final = b"s"  # + user: the user's sessions
-ASKED: Final = b"e"  # + user + link + epoch + slot: what the session subscribed to
+ASKED: Final = b"e"  # + user + link + epoch + slot + group: what of it the session subscribed to
 WATCHED: Final = b"x"  # + user + link + epoch + slot: whom the session watches
-WATCHERS: Final = b"w"  # + user: the sessions that watch the user
+WATCHERS: Final = b"w"  # + user + link + epoch: the sessions there that watch the user
 STATE: Final = b"p"  # + user: the user's state, status and their version
 DUE: Final = b"d"  # + moment + user: something of the user's ends or is told then
+DEATH: Final = b"a"  # + link + epoch: registrations that died of late: their sessions are still to end
 INBOX: Final = b"i"  # + user: the numbers of the user's inbox
 NOTICE: Final = b"j"  # + user + number: a notice in it
 NEWEST: Final = b"h"  # + user + group + kind: the number of the newest notice of that kind

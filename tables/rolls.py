@@ -63,14 +63,15 @@ class Rolls:
             self._put(_roll_key(app, group, run[0][0]), run)
         return news
 
-    def leave(self, app: str, group: str, users: Iterable[tuple[str, int]]) -> None:
-        """Users are members no more, under these ordinals."""
+    def leave(self, app: str, group: str, users: Iterable[tuple[str, int]]) -> list[str]:
+        """Users are members no more, under these ordinals; returns those for whom this is news."""
         gone: list[tuple[str, Membership]] = []
         for user, ordinal in users:
             known = self._place(app, group, user)
             if known is not None and known.ordinal == ordinal:
                 gone.append((user, known))
         self._strike(app, group, gone)
+        return [user for user, _ in gone]
 
     def _strike(self, app: str, group: str, gone: list[tuple[str, Membership]]) -> None:
         by_roll: dict[int, set[int]] = {}

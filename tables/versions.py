@@ -99,5 +99,6 @@ def _stamp_of(rows: Rows, newest: int) -> Stamp:
 
 #: 2: servers and rooms, roles, mutes, bans, requests, owners.
 GROUPS: Final = StateVersion(latest=2)
-USERS: Final = StateVersion()
+#: 2: sessions with a platform, in the background, lost, or that asked to hear something.
+USERS: Final = StateVersion(latest=2)
 LINKS: Final = StateVersion()

@@ -23,6 +23,10 @@ class Voids:
         self.changes += 1
         return True
 
+    def newest(self, link: str) -> int:
+        """The newest registration of a link that is dead; -1: none is."""
+        return self._epochs.get(link, -1)
+
     def covers(self, link: str, epoch: int) -> bool:
         """Whether this registration is dead."""
         return epoch <= self._epochs.get(link, -1)

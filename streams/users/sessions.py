@@ -1,33 +1,275 @@
-"""Sessions come and go: each is bound to all groups of its user, in one lot a groups partition."""
+"""Sessions begin, go on, are lost, turn away and end: what the groups' owners are told of it, in one lot each.
+
+A session that is lost stays as it is for everybody until its time to be resumed is over; then it ends.
+"""
 
 from __future__ import annotations
 
-from streams.users.desk import Desk
+from collections.abc import Callable
+
+from streams.users.desk import Desk, partition_of_group
+from streams.users.presence import unwatch, watch
+from tables.deaths import Gone
 from tables.sessions import Session
-from topics.codec import Malformed
-from topics.keys import key_of, partition_of
-from topics.sessions import Down, Up
+from topics import limits
+from topics.answers import Done, Refused
+from topics.codec import Malformed, encode
+from topics.deliveries import Ended, Resumed
+from topics.links import Void
+from topics.policy import SessionsRule
+from topics.sessions import Down, Ground, Kick, Lost, Resume, Up
+from topics.wire import LinkAddress, ToSession
+
+#: Which of a user's sessions a new one takes the place of.
+_REPLACED: dict[SessionsRule, Callable[[Session, Session], bool]] = {
+    "any": lambda _new, _old: False,
+    "one_per_device": lambda new, old: new.device == old.device,
+    "one_per_platform": lambda new, old: new.platform == old.platform,
+    "one": lambda _new, _old: True,
+}
 
 
 def up(desk: Desk, up: Up) -> None:
     """A session began: bind it to the user's groups. Known before, or of a dead link: nothing."""
-    _check_partition(desk, up)
-    if up.partition >= desk.links:
-        raise Malformed("bad_address", f"partition {up.partition} of {desk.links}")
-    session = Session(up.device, up.link, up.epoch, up.partition, up.slot)
-    if desk.sessions.up(up.app, up.user, session):
-        for group, ordinal in desk.rolls.groups_of(up.app, up.user):
-            desk.bind(up.app, up.user, session, group, ordinal)
+    desk.check_user(up.app, up.user)
+    desk.check_address(up.partition)
+    if desk.voids.covers(up.link, up.epoch):
+        return
+    held = held_by(desk, up.app, up.user)
+    if find(held, up.link, up.epoch, up.slot) is None:
+        _begin(desk, up, held)
+
+
+def resume(desk: Desk, resume: Resume) -> None:
+    """A session goes on where it is now: as it was, moved, or, if it is not known any more, anew."""
+    app, user = resume.app, resume.user
+    desk.check_user(app, user)
+    desk.check_address(resume.partition)
+    if desk.voids.covers(resume.link, resume.epoch):
+        return
+    was = resume.was
+    held = held_by(desk, app, user)
+    old = find(held, was.link, was.epoch, was.slot)
+    here = find(held, resume.link, resume.epoch, resume.slot)
+    if old is not None and old is here:
+        new = old._replace(lost_until=0) if old.lost_until else old
+        new = _turned(desk, app, user, new, background=resume.background)
+        _replace(desk, app, user, held, old, new)
+    elif here is not None:  # it began here before: what was elsewhere is of no use
+        if old is not None:
+            _drop(desk, app, user, held, [old])
+        old = None
+    elif old is not None:
+        _move(desk, resume, held, old)
+    else:
+        _begin(desk, resume, held)
+    resumed = Resumed(resume.slot, old is not None, desk.inboxes.newest(app, user))
+    desk.replies.add(LinkAddress(resume.link, resume.epoch, resume.partition), encode(resumed))
+
+
+def lost(desk: Desk, lost: Lost) -> None:
+    """A connection broke: the session waits to be resumed."""
+    app, user = lost.app, lost.user
+    desk.check_user(app, user)
+    held = held_by(desk, app, user)
+    session = find(held, lost.link, lost.epoch, lost.slot)
+    if session is None or session.lost_until:
+        return
+    if (resume_ms := desk.policies.of(app).resume_ms) == 0:
+        _drop(desk, app, user, held, [session])
+        return
+    until = desk.now_ms + resume_ms
+    desk.due.add(until, app, user)
+    _replace(desk, app, user, held, session, session._replace(lost_until=until))
+
+
+def ground(desk: Desk, ground: Ground) -> None:
+    """A session went to the background or came back. One that is lost has no ground to be on."""
+    app, user = ground.app, ground.user
+    desk.check_user(app, user)
+    held = held_by(desk, app, user)
+    session = find(held, ground.link, ground.epoch, ground.slot)
+    if session is not None and not session.lost_until:
+        _replace(desk, app, user, held, session, _turned(desk, app, user, session, background=ground.background))
 
 
 def down(desk: Desk, down: Down) -> None:
     """A session ended: unbind it."""
-    _check_partition(desk, down)
-    if desk.sessions.down(down.app, down.user, down.link, down.epoch, down.slot):
-        for group, ordinal in desk.rolls.groups_of(down.app, down.user):
-            desk.unbind(down.app, down.link, down.epoch, down.slot, group, ordinal)
+    desk.check_user(down.app, down.user)
+    held = held_by(desk, down.app, down.user)
+    if (session := find(held, down.link, down.epoch, down.slot)) is not None:
+        _drop(desk, down.app, down.user, held, [session])
 
 
-def _check_partition(desk: Desk, record: Up | Down) -> None:
-    if (right := partition_of(key_of(record.app, record.user), desk.partitions)) != desk.partition:
-        raise Malformed("wrong_partition", f"{record.app}:{record.user} belongs to partition {right}")
+def kick(desk: Desk, kick: Kick) -> None:
+    """End sessions of a user, and close their connections."""
+    desk.check_user(kick.app, kick.user)
+    if isinstance(kick.reply, ToSession):
+        desk.check_address(kick.reply.partition)
+    held = held_by(desk, kick.app, kick.user)
+    spared = kick.spared
+    ended = [
+        session
+        for session in held
+        if kick.device in (None, session.device)
+        and (spared is None or not session.at(spared.link, spared.epoch, spared.slot))
+    ]
+    for session in ended:
+        _tell_ended(desk, session, Ended(session.slot, "kicked"))
+    if ended:
+        _drop(desk, kick.app, kick.user, held, ended)
+    slot = kick.reply.slot if isinstance(kick.reply, ToSession) else None
+    desk.answer(kick.reply, Done(kick.app, kick.user, len(ended), kick.request, slot))
+
+
+def void(desk: Desk, void: Void) -> None:
+    """Registrations of a link are dead: their sessions are lost, all at once; who they are is found in steps."""
+    after = desk.voids.newest(void.link)
+    if desk.voids.add(void.link, void.epoch):
+        desk.deaths.add(void.link, after, void.epoch, desk.now_ms)
+
+
+def held_by(desk: Desk, app: str, user: str) -> list[Session]:
+    """The user's sessions; those whose time is over have ended."""
+    held = desk.sessions.held(app, user)
+    over = [session for session in held if session.lost_until and session.lost_until <= desk.now_ms]
+    return _drop(desk, app, user, held, over) if over else held
+
+
+def find(held: list[Session], link: str, epoch: int, slot: int) -> Session | None:
+    """The session of this connection, if there is one."""
+    return next((session for session in held if session.at(link, epoch, slot)), None)
+
+
+def look(desk: Desk, app: str, user: str) -> None:
+    """Something of the user's is due: sessions whose time is over end, those that went to the background are told."""
+    held = held_by(desk, app, user)
+    turned = [_turned(desk, app, user, session, background=session.background) for session in held]
+    if turned != held:
+        desk.sessions.write(app, user, turned)
+    desk.touched[app, user] = None
+
+
+def end_dead(desk: Desk, gone: Gone) -> None:
+    """The time to resume a user's sessions of a dead link is over."""
+    for session in desk.sessions.forget(gone.app, gone.user, gone.link, gone.epoch):
+        _end(desk, gone.app, gone.user, session)
+    desk.touched[gone.app, gone.user] = None
+
+
+def _begin(desk: Desk, begun: Up | Resume, held: list[Session]) -> None:
+    """A session that was not there before: in place of those that the app does not allow beside it.
+
+    Raises:
+        Malformed: the user has as many as one may have.
+    """
+    app, user = begun.app, begun.user
+    place = begun.link, begun.epoch, begun.partition, begun.slot
+    session = Session(begun.device, *place, begun.platform, begun.background)
+    takes_place_of = _REPLACED[desk.policies.of(app).sessions]
+    replaced = [other for other in held if takes_place_of(session, other)]
+    if len(held) - len(replaced) >= limits.SESSIONS_PER_USER:
+        limit = limits.SESSIONS_PER_USER
+        refused = Refused("limit_reached", app, limit=limit, slot=begun.slot)
+        desk.replies.add(LinkAddress(begun.link, begun.epoch, begun.partition), encode(refused))
+        raise Malformed("too_many_sessions", f"limit {limit}")
+    for other in replaced:
+        _tell_ended(desk, other, Ended(other.slot, "replaced"))
+        _end(desk, app, user, other)
+    kept = [other for other in held if other not in replaced]
+    desk.sessions.write(app, user, [*kept, _bind(desk, app, user, session)])
+    desk.touched[app, user] = None
+
+
+def _move(desk: Desk, resume: Resume, held: list[Session], old: Session) -> None:
+    """The session is elsewhere now, and hears and watches there what it did."""
+    app, user = resume.app, resume.user
+    asked = list(desk.asked.all_of(app, user, old))
+    watched = desk.presences.watched(app, user, old)
+    _end(desk, app, user, old)
+    place = resume.link, resume.epoch, resume.partition, resume.slot
+    platform = resume.platform or old.platform
+    new = Session(resume.device, *place, platform, resume.background, asked=len(asked), watched=len(watched))
+    new = _bind(desk, app, user, new)
+    for group, wanted in asked:
+        desk.asked.set(app, user, new, group, wanted)
+        if new.told:
+            desk.grounded(new, [partition_of_group(app, group, desk.partitions)])
+        desk.listen(app, user, new, group, wanted, resumed=True)
+    desk.presences.set_watched(app, user, new, watched)
+    watch(desk, app, new, watched)
+    desk.sessions.write(app, user, [new if other is old else other for other in held])
+    desk.touched[app, user] = None
+
+
+def _bind(desk: Desk, app: str, user: str, session: Session) -> Session:
+    """Bind a session to the user's groups; if it begins in the background, that is told first."""
+    groups = list(desk.rolls.groups_of(app, user))
+    if session.background:
+        session = session._replace(told=True, turned_at=desk.now_ms)
+        desk.grounded(session, {partition_of_group(app, group, desk.partitions): None for group, _ in groups})
+    for group, ordinal in groups:
+        desk.bind(app, user, session, group, ordinal)
+    return session
+
+
+def _turned(desk: Desk, app: str, user: str, session: Session, *, background: bool) -> Session:
+    """The session on this ground: what is told of it at once, and what waits for the end of the window.
+
+    To the foreground is told at once, to the background only if nothing was told for a while: a session that comes and
+    goes is in the foreground.
+    """
+    if session.background != background:
+        session = session._replace(background=background)
+        desk.touched[app, user] = None
+    if session.told == background:
+        return session
+    if background and session.turned_at:
+        open_at = session.turned_at + desk.policies.of(app).ground_window_ms
+        if desk.now_ms < open_at:
+            desk.due.add(open_at, app, user)
+            return session
+    session = session._replace(told=background, turned_at=desk.now_ms)
+    if not desk.dead(session):
+        groups = [group for group, _ in desk.rolls.groups_of(app, user)]
+        groups += [group for group, _ in desk.asked.all_of(app, user, session)]
+        desk.grounded(session, {partition_of_group(app, group, desk.partitions): None for group in groups})
+    return session
+
+
+def _replace(desk: Desk, app: str, user: str, held: list[Session], old: Session, new: Session) -> None:
+    """One of the user's sessions is another from here on; the same: nothing."""
+    if new != old:
+        desk.sessions.write(app, user, [new if session is old else session for session in held])
+
+
+def _drop(desk: Desk, app: str, user: str, held: list[Session], ended: list[Session]) -> list[Session]:
+    """These of the user's sessions end; gives those that are left."""
+    for session in ended:
+        _end(desk, app, user, session)
+    left = [session for session in held if session not in ended]
+    desk.sessions.write(app, user, left)
+    desk.touched[app, user] = None
+    return left
+
+
+def _end(desk: Desk, app: str, user: str, session: Session) -> None:
+    """Nothing is for this session any more. The owners know by themselves what a dead link takes with it."""
+    dead = desk.dead(session)
+    if not dead:
+        for group, ordinal in desk.rolls.groups_of(app, user):
+            desk.unbind(app, session, group, ordinal)
+    for group, _ in list(desk.asked.all_of(app, user, session)):
+        desk.asked.set(app, user, session, group, ())
+        if not dead:
+            desk.unlisten(app, session, group, ())
+    if watched := desk.presences.watched(app, user, session):
+        desk.presences.set_watched(app, user, session, ())
+        if not dead:
+            unwatch(desk, app, session, watched)
+
+
+def _tell_ended(desk: Desk, session: Session, ended: Ended) -> None:
+    """Tell the session's gateway to close the connection, if there is one."""
+    if not session.lost_until:
+        desk.replies.add(LinkAddress(session.link, session.epoch, session.partition), encode(ended))

@@ -45,5 +45,7 @@ class Told:
         """Each link that the user has sessions on, and which."""
         slots: dict[LinkAddress, list[int]] = {}
         for session in self._sessions.of(app, user):
+            if session.lost_until:
+                continue
             slots.setdefault(LinkAddress(session.link, session.epoch, session.partition), []).append(session.slot)
         return slots

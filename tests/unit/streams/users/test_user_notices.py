@@ -19,7 +19,7 @@ _AT = 1_000_000_000_000
 
 
 def up(user: str, slot: int, link: str = "l", epoch: int = 1, partition: int = 3) -> tuple[Topic, Up]:
-    return catalog.SESSIONS, Up("app", user, "d", link, epoch, partition, slot)
+    return catalog.SESSIONS, Up("app", user, f"d{link}{epoch}.{slot}", link, epoch, partition, slot)
 
 
 def notice(*names: str, version: int = 1, at: int = _AT, **more: Any) -> Notice:

@@ -19,7 +19,7 @@ from topics.sessions import Down, Up
 
 
 def _up(user: str, slot: int, link: str = "l", epoch: int = 1, partition: int = 3) -> tuple[Topic, Up]:
-    return catalog.SESSIONS, Up("app", user, "d", link, epoch, partition, slot)
+    return catalog.SESSIONS, Up("app", user, f"d{link}{epoch}.{slot}", link, epoch, partition, slot)
 
 
 def _down(user: str, slot: int, link: str = "l", epoch: int = 1) -> tuple[Topic, Down]:
