@@ -15,14 +15,12 @@ from __future__ import annotations
 from collections.abc import Container, Hashable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-import msgspec
 from pyroaring import BitMap
 
-from tables import keys
 from tables.outbox import Outbox, Outlet
 from tables.rows import Rows
+from tables.told import AudienceIds, AudienceRow, AudienceRows
 from tables.voids import Voids
-from topics.wire import LinkAddress
 
 if TYPE_CHECKING:
     from tables.linkmap import LinkMap
@@ -57,16 +55,6 @@ class Sight(Protocol):
 
     def visible_among(self, place: Place, among: BitMap) -> BitMap:
         """Those of these members who see the place."""
-
-
-class _Row(msgspec.Struct, array_like=True):
-    version: int
-    places: list[Place]
-    told: list[LinkAddress]
-
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_Row).decode
 
 
 class Audience:
@@ -173,7 +161,7 @@ class Told(NamedTuple):
 class Audiences:
     """The audiences of one group."""
 
-    def __init__(self, rows: Rows, outbox: Outbox, group: bytes, first: int, next_: int, sight: Sight) -> None:
+    def __init__(self, rows: Rows, outbox: Outbox, group: bytes, first: int, ids: AudienceIds, sight: Sight) -> None:
         """Begin from the rows.
 
         Args:
@@ -181,12 +169,11 @@ class Audiences:
             outbox: where the links' outlets are.
             group: the group's key.
             first: the first ordinal of the group's life.
-            next_: the id that the next audience gets.
+            ids: numbers the group's audiences.
             sight: who sees what, as it is now.
         """
-        self.next = next_
-        self._rows = rows
-        self._prefix = keys.name(keys.AUDIENCE, group) + keys.u32(first)
+        self._ids = ids
+        self._rows = AudienceRows(rows, group, first)
         self._sight = sight
         self._of: dict[Place, Audience] = {}
         self._place_of: dict[str, Place] = {}  # of each channel, as of the last change
@@ -209,10 +196,11 @@ class Audiences:
             if (place_of := self._sight.place_of(channel)) is not None:
                 self._place_of[channel] = place_of
         self._dirty = {}
-        for key, value in self._rows.scan(self._prefix):
-            row = _decode(value)
+        for id_, row in self._rows.all():
+            if not row.places:  # one of sessions
+                continue
             audience = self._of[row.places[0]]
-            audience.id, audience.version = int.from_bytes(key[len(self._prefix) :], "big"), row.version
+            audience.id, audience.version = id_, row.version
             audience.stored = True
             for address in row.told:
                 if (outlet := self._outbox.outlet(address.link, address.epoch, address.partition)) is not None:
@@ -329,7 +317,7 @@ class Audiences:
             for outlet in audience.told:
                 self._unlearn(outlet, audience)
             if audience.stored:
-                self._rows.delete(self._prefix + keys.u32(audience.id))
+                self._rows.delete(audience.id)
         self._ended = []
         for audience in self._changed:
             for outlet in audience.told:
@@ -345,7 +333,7 @@ class Audiences:
     def tell(self, audience: Audience, outlet: Outlet, version: int) -> None:
         """A link is told of an audience now."""
         if audience.id == 0:
-            audience.id, self.next = self.next, self.next + 1
+            audience.id = self._ids.take()
         audience.told[outlet] = None
         audience.version = version
         self._told_on.setdefault(outlet, {})[audience] = None
@@ -367,13 +355,12 @@ class Audiences:
         for audience in self._dirty:
             if not audience.places:
                 continue
-            key = self._prefix + keys.u32(audience.id)
             if audience.told:
                 told = [outlet.address for outlet in audience.told]
-                self._rows.put(key, _encode(_Row(audience.version, list(audience.places), told)))
+                self._rows.put(audience.id, AudienceRow(audience.version, list(audience.places), told))
                 audience.stored = True
             elif audience.stored:
-                self._rows.delete(key)
+                self._rows.delete(audience.id)
                 audience.stored = False
         self._dirty = {}
 

@@ -22,6 +22,7 @@ from tables.bans import Bans
 from tables.change_sets import ChangeSets
 from tables.channels import Channel
 from tables.codes import Codes
+from tables.ground import Sides
 from tables.linkmap import LinkMap
 from tables.maplog import MapLog
 from tables.members import Members
@@ -33,12 +34,16 @@ from tables.requests import Requests
 from tables.rows import Rows
 from tables.sight import GroupSight
 from tables.structure import Place, Structure
+from tables.subscriptions import Subscriptions
+from tables.told import AudienceIds
 from tables.voids import Voids
 from topics import limits
 from topics.codec import Malformed
 from topics.entities import GroupKind, Profile
 from topics.keys import key_of, partition_of
 from topics.messages import MAIN
+from topics.policy import Policy
+from topics.subscriptions import Joined
 from topics.wire import LinkAddress
 
 
@@ -57,6 +62,8 @@ class _Row(msgspec.Struct, array_like=True):
     muted_until: int = 0
     ruled: bool = False
     next_audience: int = 1
+    subscribed: list[LinkAddress] = []
+    joined: Joined = "messages"
 
 
 class _Part(Protocol):
@@ -67,11 +74,22 @@ class _Part(Protocol):
 
 
 #: The parts of a life, made when first asked for: attributes of the group.
-_PARTS: Final = ("change_sets", "origins", "profiles", "mutes", "bans", "requests", "codes", "structure", "audiences")
+_PARTS: Final = (
+    "change_sets",
+    "origins",
+    "profiles",
+    "mutes",
+    "bans",
+    "requests",
+    "codes",
+    "structure",
+    "audiences",
+    "subscriptions",
+)
 #: Those that gather changes in memory.
-_GATHERING: Final = ("origins", "structure", "audiences")
+_GATHERING: Final = ("origins", "structure", "audiences", "subscriptions")
 #: Those that keep rows in memory.
-_HELD: Final = ("structure", "audiences", "change_sets", "mutes", "codes")
+_HELD: Final = ("structure", "audiences", "subscriptions", "change_sets", "mutes", "codes")
 
 #: What a group takes in memory beside its members, bindings and messages, measured.
 _BYTES_PER_GROUP = 4_500
@@ -103,11 +121,18 @@ class Group:
         self.map = LinkMap(rows, outbox, log, self.key, row.map, row.links)
         self._numbers: dict[str, Channel] = {}
         self._outbox = outbox
-        self._next_audience = row.next_audience
+        self._ids = AudienceIds(row.next_audience)
+        #: What sessions hear of its channels unasked.
+        self.joined: Joined = row.joined
+        self._subscribed = row.subscribed  # as of loading
         self._flips: list[Flip] = []
         self._gone: list[Flip] = []
         self._voids_seen = voids.changes  # the Link map was loaded without the dead ones
         self._sent: dict[str, None] = {}
+        #: By which policy, and how many members, `joined` was judged.
+        self.judged: Policy | None = None
+        self.judged_members = -1
+        self.sides: Sides | None = None  # made when there are sessions in the background
         self._written = stored or self._row()
 
     def create(
@@ -140,7 +165,12 @@ class Group:
         self.members.flush()
         self.members = Members(self._rows, self.key, self._first, self._first)
         self.owner, self.profile, self.muted_until, self.ruled = None, Profile(), 0, False
-        self._next_audience = 1
+        if self.asked:
+            self.subscriptions.end_all()
+            self.subscriptions.flush()
+        self._subscribed = []
+        self.joined = "messages"
+        self._ids = AudienceIds(1)
         for part in _PARTS:
             self.__dict__.pop(part, None)
         return ended
@@ -185,10 +215,20 @@ class Group:
     @cached_property
     def audiences(self) -> Audiences:
         """Who hears what is sent into its channels."""
-        made = Audiences(self._rows, self._outbox, self.key, self._first, self._next_audience, GroupSight(self))
+        made = Audiences(self._rows, self._outbox, self.key, self._first, self._ids, GroupSight(self))
         self.__dict__["audiences"] = made
         made.begin()
         return made
+
+    @property
+    def asked(self) -> bool:
+        """Whether any session subscribed to something of it, or did of late."""
+        return bool(self._subscribed) or "subscriptions" in self.__dict__
+
+    @cached_property
+    def subscriptions(self) -> Subscriptions:
+        """What sessions asked to hear of it."""
+        return Subscriptions(self._rows, self._outbox, self.map, self.key, self._first, self._subscribed, self._ids)
 
     def touched(self, touched: Mapping[Place, BitMap]) -> None:
         """The structure changed: the visibility of these places may be another one for these members."""
@@ -265,8 +305,9 @@ class Group:
         if self._voids_seen != voids.changes:
             self._voids_seen = voids.changes
             self.map.prune(voids)
-            if self.ruled and "audiences" in self.__dict__:
-                self.audiences.prune(voids)
+            for part in ("audiences", "subscriptions"):
+                if part in self.__dict__:
+                    self.__dict__[part].prune(voids)
 
     @property
     def memory_bytes(self) -> int:
@@ -307,7 +348,9 @@ class Group:
                 self.profile,
                 self.muted_until,
                 self.ruled,
-                self.audiences.next if "audiences" in self.__dict__ else self._next_audience,
+                self._ids.next,
+                self.subscriptions.links if "subscriptions" in self.__dict__ else self._subscribed,
+                self.joined,
             )
         )
 

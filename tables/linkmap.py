@@ -57,12 +57,13 @@ class _Held:
     A row is some bytes of a million bindings; an object for each of them would be a hundred.
     """
 
-    __slots__ = ("_ordinals", "changed", "pages", "prefix")
+    __slots__ = ("_ordinals", "changed", "changes", "pages", "prefix")
 
     def __init__(self, prefix: bytes, pages: dict[int, bytes]) -> None:
         self.prefix = prefix
         self.pages = pages
         self.changed: dict[int, None] = {}
+        self.changes = 0
         self._ordinals: BitMap | None = None
 
     @property
@@ -84,6 +85,7 @@ class _Held:
             return False
         self.pages[page] = row + pair
         self.changed[page] = None
+        self.changes += 1
         if self._ordinals is not None:
             self._ordinals.add(int.from_bytes(pair[:4], "big"))
         return True
@@ -98,6 +100,7 @@ class _Held:
         else:
             self.pages[page] = row[:at] + row[at + _PAIR.size :]
         self.changed[page] = None
+        self.changes += 1
         if self._ordinals is not None and _place(self.pages.get(page, b""), pair[:4]) < 0:
             self._ordinals.discard(int.from_bytes(pair[:4], "big"))
         return True
@@ -147,6 +150,39 @@ class LinkMap:
         """How many sessions listen on a link. O(pages)."""
         held = self._held.get(outlet)
         return 0 if held is None else held.count()
+
+    def holds(self, ordinal: int, outlet: Outlet, slot: int) -> bool:
+        """Whether a session of a member listens."""
+        held = self._held.get(outlet)
+        pair = _PAIR.pack(ordinal, slot)
+        return held is not None and _place(held.pages.get(ordinal // limits.PAGE_ORDINALS, b""), pair) >= 0
+
+    def slots_of(self, outlet: Outlet, ordinal: int) -> list[int]:
+        """The sessions of a member on a link."""
+        held = self._held.get(outlet)
+        row = b"" if held is None else held.pages.get(ordinal // limits.PAGE_ORDINALS, b"")
+        return [slot for at, slot in _PAIR.iter_unpack(row) if at == ordinal] if row else []
+
+    def slots(self, outlet: Outlet) -> BitMap:
+        """The sessions on a link. O(sessions there)."""
+        held = self._held.get(outlet)
+        return BitMap() if held is None else BitMap([slot for _, slot in pairs(b"".join(held.pages.values()))])
+
+    def stamp(self, outlet: Outlet) -> int:
+        """Another number whenever other sessions than before listen on a link."""
+        held = self._held.get(outlet)
+        return -1 if held is None else held.changes
+
+    def slots_with(self, outlet: Outlet, ordinals: BitMap) -> BitMap:
+        """The sessions of these members on a link. O(members), but no more than O(sessions there)."""
+        held = self._held.get(outlet)
+        if held is None:
+            return BitMap()
+        if len(ordinals) <= _FEW:
+            return BitMap([slot for ordinal in ordinals for slot in self.slots_of(outlet, ordinal)])
+        numbers = np.frombuffer(b"".join(held.pages.values()), ">u4")
+        found = np.isin(numbers[::2], np.asarray(ordinals.to_array(), np.uint32), assume_unique=False)
+        return BitMap(array("I", numbers[1::2][found].astype(np.uint32).tobytes()))
 
     def on_page(self, address: LinkAddress, page: int) -> list[tuple[int, int]]:
         """The pairs of (ordinal, slot) of one page of ordinals on a link."""
@@ -252,6 +288,7 @@ class LinkMap:
 
 
 _PAIR = struct.Struct(">II")
+_FEW = 64  # members whose sessions are looked up one by one
 _pairs_of = attrgetter("_began")  # of a change: counted without a call of Python's for each link
 # What things take in memory beside the pairs, measured.
 _BYTES_PER_LINK = 480

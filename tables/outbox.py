@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from tables import keys
+from tables.backlog import LinkBacklog
 from tables.batch import Outputs
 from tables.rows import Rows
 from tables.voids import Voids
@@ -33,6 +34,7 @@ class Outlet:
         slow: the link does not keep up: notices in place of messages.
         overrun: it fell so far behind that nothing but what is urgent is written until it begins anew.
         dropped: how many entries were not written because of that, since it was last asked.
+        backlog: what it has not acknowledged; None: it never acknowledged anything, and is not judged.
     """
 
     __slots__ = (
@@ -41,6 +43,7 @@ class Outlet:
         "_resets",
         "_tells_overrun",
         "address",
+        "backlog",
         "dropped",
         "entries",
         "number",
@@ -49,14 +52,15 @@ class Outlet:
         "urgent",
     )
 
-    def __init__(self, address: LinkAddress, number: int, *, overrun: bool = False) -> None:
+    def __init__(self, address: LinkAddress, number: int) -> None:
         self.address = address
         self.number = number
         self.entries: list[bytes] = []
         self.urgent: list[bytes] = []
         self.slow = False
-        self.overrun = overrun
+        self.overrun = False
         self.dropped = 0
+        self.backlog: LinkBacklog | None = None
         self._begins = b""  # of its lots, up to the number: made once
         self._resets = False
         self._tells_overrun = False
@@ -70,6 +74,9 @@ class Outlet:
         else:
             self._closed.append((self._resets, self.entries))
         self._resets, self.entries = True, []
+        self.slow = False
+        if self.backlog is not None:
+            self.backlog.begin_anew()
 
     def run_over(self) -> None:
         """The link fell too far behind: one lot says so, and nothing else but what is urgent is written until `reset`.
@@ -78,6 +85,13 @@ class Outlet:
         """
         if not self.overrun:
             self.overrun = self._tells_overrun = True
+
+    def judge(self, now_ms: int) -> None:
+        """Say whether the link keeps up, by what it acknowledged until `now_ms`."""
+        if self.backlog is not None:
+            if self.backlog.judge(now_ms):
+                self.run_over()
+            self.slow = self.backlog.slow
 
     def lots(self, source: int) -> list[bytes]:
         """Take what was gathered as encoded `DeliveryLot`s, each below LOT_BYTES unless one entry is larger."""
@@ -121,18 +135,37 @@ _URGENT: Final = b',"urgent":true'
 _OVERRUN: Final = b',"overrun":true'
 
 
+class _Numbered(msgspec.Struct, array_like=True):
+    """An outlet as the row names it; the last two only where one of them is true, so that older workers can read it."""
+
+    link: str
+    epoch: int
+    partition: int
+    number: int
+    acknowledges: bool = False
+    overrun: bool = False
+
+
 class Outbox:
-    """The outlets of one groups partition."""
+    """The outlets of one groups partition.
+
+    Attributes:
+        any_slow: whether any of the links does not keep up, as of the last batch.
+    """
 
     def __init__(self, rows: Rows, source: int, voids: Voids) -> None:
         self._rows = rows
         self._source = source
         self._voids = voids
+        self.any_slow = False
         self._outlets: dict[tuple[str, int], Outlet] = {}
         if stored := rows.get(keys.NUMBERS):
-            for link, epoch, partition, number in _decode_numbers(stored):
-                if not voids.covers(link, epoch):
-                    self._outlets[link, epoch] = Outlet(LinkAddress(link, epoch, partition), number)
+            for one in _decode_numbers(stored):
+                if not voids.covers(one.link, one.epoch):
+                    outlet = Outlet(LinkAddress(one.link, one.epoch, one.partition), one.number)
+                    outlet.overrun = one.overrun
+                    outlet.backlog = LinkBacklog() if one.acknowledges else None
+                    self._outlets[one.link, one.epoch] = outlet
 
     def outlet(self, link: str, epoch: int, partition: int) -> Outlet | None:
         """The outlet of a registration, opened if need be; None if it is dead."""
@@ -152,20 +185,52 @@ class Outbox:
             if known_link == link and known_epoch <= epoch:
                 del self._outlets[known_link, known_epoch]
 
-    def drain(self, out: Outputs) -> None:
-        """Write all that was gathered as lots."""
+    def drain(self, out: Outputs, now_ms: int = 0, late_ms: int = 0) -> None:
+        """Write all that was gathered as lots, and judge who does not keep up.
+
+        Args:
+            out: the batch's outputs.
+            now_ms: the partition's clock.
+            late_ms: how far it is behind the present: what is written now can be acknowledged only after that.
+        """
         used = False
         for outlet in self._outlets.values():
-            for lot in outlet.lots(self._source):
-                out.send(catalog.DELIVERIES.name, outlet.address.partition, None, lot)
+            if lots := outlet.lots(self._source):
                 used = True
+                if outlet.backlog is not None:
+                    outlet.backlog.wrote(outlet.number, sum(map(len, lots)), now_ms + late_ms)
+                    outlet.judge(now_ms)
+                    lots += outlet.lots(self._source)  # that it is overrun, if it is
+                for lot in lots:
+                    out.send(catalog.DELIVERIES.name, outlet.address.partition, None, lot)
         if used:
-            numbers = [(o.address.link, o.address.epoch, o.address.partition, o.number) for o in self._outlets.values()]
-            self._rows.put(keys.NUMBERS, _encode_numbers(numbers))
+            self._rows.put(keys.NUMBERS, _encode_numbers([_numbered(outlet) for outlet in self._outlets.values()]))
+        self._report(out)
+
+    def _report(self, out: Outputs) -> None:
+        """Say how the links stand."""
+        slow = overrun = behind = 0
+        for outlet in self._outlets.values():
+            if outlet.backlog is not None:
+                behind += outlet.backlog.bytes
+                slow += outlet.slow
+                overrun += outlet.overrun
+            if outlet.dropped:
+                out.counts["entries_dropped"] += outlet.dropped
+                outlet.dropped = 0
+        self.any_slow = slow > 0
+        out.gauges |= {"links_slow": slow, "links_overrun": overrun, "links_backlog_bytes": behind}
+
+
+def _numbered(outlet: Outlet) -> tuple[object, ...]:
+    address = outlet.address
+    known = (address.link, address.epoch, address.partition, outlet.number)
+    acknowledges = outlet.backlog is not None
+    return (*known, acknowledges, outlet.overrun) if acknowledges or outlet.overrun else known
 
 
 _encode_numbers = msgspec.msgpack.Encoder().encode
-_decode_numbers = msgspec.msgpack.Decoder(list[tuple[str, int, int, int]]).decode
+_decode_numbers = msgspec.msgpack.Decoder(list[_Numbered]).decode
 
 
 class Lots:

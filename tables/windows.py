@@ -1,150 +1,97 @@
-"""What changed in groups and is still to be told to those who listen: merged, so that many changes are one hint.
+"""What is merged over a while before it is told, under a key each: the windows of one partition.
 
-The first change after a pause is told at once, with its batch; what follows inside the app's window is told as one when
-the window is over. What waits for that is a row a group: a take-over tells it at once.
-
-Whose visibility changed is in memory only, by link: it may be as large as the group. After a take-over everybody who
-listens is told instead.
+The first thing after a pause is told at once, with its batch; what follows inside the window is told as one when the
+window is over. What waits for that is a row each: a take-over tells it at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import Final, get_args
+from typing import Generic, Protocol, TypeVar
 
-import msgspec
-from pyroaring import BitMap
-
-from tables import keys
-from tables.outbox import Outlet
 from tables.rows import Rows
-from topics import limits
-from topics.deliveries import What
-
-_ORDER: Final[tuple[What, ...]] = get_args(What)
 
 
-class _Row(msgspec.Struct, array_like=True):
-    since: int
-    what: list[What]
-    channels: list[str]
-    flipped: bool
-
-
-_encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(_Row).decode
-
-
-class Pending:
-    """What changed in one group since it was last told.
+class Waiting(Protocol):
+    """What waits to be told under one key.
 
     Attributes:
-        since: the group's version before the first of these changes.
         due_ms: when it is to be told.
-        channels: channels that are other than they were, for those who see them when it is told.
-        flipped: by link, the members who see other channels than before.
     """
 
-    def __init__(self, since: int, due_ms: int) -> None:
-        self.since = since
-        self.due_ms = due_ms
-        self.channels: dict[str, None] = {}
-        self.flipped: dict[Outlet, BitMap] = {}
-        self._what: set[What] = set()
-
-    @property
-    def what(self) -> list[What]:
-        """What changed for everybody, always in the same order."""
-        return [what for what in _ORDER if what in self._what]
-
-    def add(self, what: Iterable[What]) -> None:
-        """This changed for everybody."""
-        self._what.update(what)
-
-    def add_channels(self, channels: Iterable[str]) -> None:
-        """These channels changed; too many to name are told to everybody without a name."""
-        self.channels.update(dict.fromkeys(channels))
-        if len(self.channels) > limits.NOTICE_CHANNELS:
-            self.channels = {}
-            self._what.add("channels")
-
-    def add_flipped(self, outlet: Outlet, ordinals: BitMap) -> None:
-        """These members on a link see other channels than before."""
-        self.flipped[outlet] = self.flipped.get(outlet, _NOBODY) | ordinals
+    due_ms: int
 
     def row(self) -> bytes:
         """As it is stored."""
-        return _encode(_Row(self.since, self.what, list(self.channels), bool(self.flipped)))
 
 
-_NOBODY: Final = BitMap()
+W = TypeVar("W", bound=Waiting)
 
 
-def _pending(stored: bytes) -> Pending:
-    row = _decode(stored)
-    pending = Pending(row.since, due_ms=0)
-    pending.add(row.what)
-    pending.add_channels(row.channels)
-    if row.flipped:
-        pending.add(["visibility"])
-    return pending
+class Windows(Generic[W]):
+    """What waits, and what was told a moment ago."""
 
+    def __init__(self, rows: Rows, prefix: bytes, load: Callable[[bytes], W]) -> None:
+        """Begin from the rows.
 
-class Windows:
-    """The groups of one partition with something to be told, and those told a moment ago."""
-
-    def __init__(self, rows: Rows) -> None:
+        Args:
+            rows: the partition's.
+            prefix: what the keys of its rows begin with.
+            load: makes what a row holds, due at once.
+        """
         self._rows = rows
-        self._pending = {key[len(keys.CHANGED) :]: _pending(row) for key, row in rows.scan(keys.CHANGED)}
-        self._due = [(pending.due_ms, group) for group, pending in self._pending.items()]  # a heap
-        self._stored = set(self._pending)
+        self._prefix = prefix
+        self._waiting = {key[len(prefix) :]: load(row) for key, row in rows.scan(prefix)}
+        self._due = [(waiting.due_ms, key) for key, waiting in self._waiting.items()]  # a heap
+        self._stored = set(self._waiting)
         self._changed: dict[bytes, None] = {}
         self._closed_until: dict[bytes, int] = {}
         self._closing: list[tuple[int, bytes]] = []  # a heap
 
-    def of(self, group: bytes, since: int, now_ms: int) -> Pending:
-        """What of a group is to be told, to be added to; `since` is its version before what changes now."""
-        self._changed[group] = None
-        if (found := self._pending.get(group)) is None:
-            due_ms = max(now_ms, self._closed_until.get(group, 0))
-            found = self._pending[group] = Pending(since, due_ms)
-            heappush(self._due, (due_ms, group))
+    def waiting(self, key: bytes, now_ms: int, make: Callable[[int], W]) -> W:
+        """What waits under a key, to be added to; made if nothing does, of when it is due."""
+        self._changed[key] = None
+        if (found := self._waiting.get(key)) is None:
+            due_ms = max(now_ms, self._closed_until.get(key, 0))
+            found = self._waiting[key] = make(due_ms)
+            heappush(self._due, (due_ms, key))
         return found
 
     def due_ms(self) -> int | None:
-        """When the next group is to be told; None if none is."""
+        """When the next is to be told; None if none is."""
         while self._due:
-            due_ms, group = self._due[0]
-            if (pending := self._pending.get(group)) is not None and pending.due_ms == due_ms:
+            due_ms, key = self._due[0]
+            if (waiting := self._waiting.get(key)) is not None and waiting.due_ms == due_ms:
                 return due_ms
             heappop(self._due)  # it was told
         return None
 
     def due(self, now_ms: int) -> list[bytes]:
-        """The groups that are to be told now."""
-        if (due_ms := self.due_ms()) is None or due_ms > now_ms:
-            return []
-        return [group for group, pending in self._pending.items() if pending.due_ms <= now_ms]
+        """What is to be told now."""
+        found: dict[bytes, None] = {}
+        while (due_ms := self.due_ms()) is not None and due_ms <= now_ms:
+            found[heappop(self._due)[1]] = None
+        return list(found)
 
-    def take(self, group: bytes, now_ms: int, window_ms: int) -> Pending:
+    def take(self, key: bytes, now_ms: int, window_ms: int) -> W:
         """What is to be told of one of `due`; what follows within the window waits for its end."""
-        pending = self._pending.pop(group)
-        self._changed.pop(group, None)
-        if group in self._stored:
-            self._stored.discard(group)
-            self._rows.delete(keys.CHANGED + group)
-        self._closed_until[group] = now_ms + window_ms
-        heappush(self._closing, (now_ms + window_ms, group))
-        return pending
+        waiting = self._waiting.pop(key)
+        self._changed.pop(key, None)
+        if key in self._stored:
+            self._stored.discard(key)
+            self._rows.delete(self._prefix + key)
+        self._closed_until[key] = now_ms + window_ms
+        heappush(self._closing, (now_ms + window_ms, key))
+        return waiting
 
     def flush(self, now_ms: int) -> None:
         """Write what waits to the rows; forget windows that are over."""
-        for group in self._changed:
-            self._rows.put(keys.CHANGED + group, self._pending[group].row())
-            self._stored.add(group)
+        for key in self._changed:
+            self._rows.put(self._prefix + key, self._waiting[key].row())
+            self._stored.add(key)
         self._changed = {}
         while self._closing and self._closing[0][0] <= now_ms:
-            until_ms, group = heappop(self._closing)
-            if self._closed_until.get(group) == until_ms:
-                del self._closed_until[group]
+            until_ms, key = heappop(self._closing)
+            if self._closed_until.get(key) == until_ms:
+                del self._closed_until[key]

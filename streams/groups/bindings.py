@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+from streams.groups import subscriptions
 from streams.groups.desk import Desk
+from tables import keys
 from tables.chores import Sweep
 from tables.groups import Group
 from tables.linkmap import binding_prefix, pairs
-from topics.bindings import Bind, BindingLot
-from topics.codec import Malformed
+from tables.subscriptions import subscription_prefix
+from topics.bindings import Bind, BindingLot, Grounded, Listen, Unbind, Unlisten
+from topics.codec import Malformed, encode
+from topics.deliveries import Background
 from topics.links import Void
 from topics.resync import Resync
 
 
 def lot(desk: Desk, lot: BindingLot) -> None:
     """Bind members' sessions, unbind those that ended. A bind of who is no member, or of a dead link, is refused."""
-    if (highest := max([one.partition for one in lot.entries if isinstance(one, Bind)], default=0)) >= desk.links:
+    highest = max([one.partition for one in lot.entries if not isinstance(one, Unbind)], default=0)
+    if highest >= desk.links:
         raise Malformed("bad_address", f"partition {highest} of {desk.links}")
     group: Group | None = None
     for entry in lot.entries:
+        if isinstance(entry, Grounded):
+            subscriptions.ground(desk, entry)
+            continue
         if group is None or group.group != entry.group or group.app != entry.app:
             group = desk.groups.touch(entry.app, entry.group)
         if isinstance(entry, Bind):
             _bind(desk, group, entry)
+        elif isinstance(entry, Listen):
+            subscriptions.listen(desk, group, entry)
+        elif isinstance(entry, Unlisten):
+            subscriptions.unlisten(desk, group, entry)
         elif (outlet := desk.outbox.find(entry.link, entry.epoch)) is not None:
             group.map.unbind(entry.ordinal, outlet, entry.slot)
 
@@ -37,6 +49,7 @@ def void(desk: Desk, void: Void) -> None:
     """Registrations of a link are dead: nothing goes there from here on, and no later bind of theirs is taken."""
     if desk.voids.add(void.link, void.epoch):
         desk.outbox.close(void.link, void.epoch)
+        desk.ground.drop(void.link, void.epoch)
         desk.chores.add(Sweep(void.link, void.epoch))
 
 
@@ -52,13 +65,23 @@ def resync(desk: Desk, resync: Resync) -> None:
     desk.counts["resyncs_answered"] += 1
     desk.flush()  # so that the rows hold what this batch changed; what the link was told stands in the lots before
     outlet.reset()
-    prefix = binding_prefix(resync.link, resync.epoch)
+    if background := desk.ground.on(outlet):
+        outlet.entries.append(encode(Background(list(background))))
+    for key, bound in _heard_on(desk, resync.link, resync.epoch).items():
+        app, _, name = key.decode().partition(":")
+        group = desk.groups.touch(app, name)
+        for audiences in (*([group.audiences] if group.ruled else ()), *([group.subscriptions] if group.asked else ())):
+            audiences.forget(outlet)
+        desk.tell_bound(group, outlet, bound)
+
+
+def _heard_on(desk: Desk, link: str, epoch: int) -> dict[bytes, list[tuple[int, int]]]:
+    """The groups that sessions of a registration hear, each with its bindings there: visitors have none."""
+    prefix = binding_prefix(link, epoch)
     by_group: dict[bytes, list[tuple[int, int]]] = {}
     for key, row in desk.rows.scan(prefix):
         by_group.setdefault(key[len(prefix) : -5], []).extend(pairs(row))
-    for key, bound in by_group.items():
-        app, _, name = key.decode().partition(":")
-        group = desk.groups.touch(app, name)
-        if group.ruled:
-            group.audiences.forget(outlet)
-        desk.tell_bound(group, outlet, bound)
+    prefix = subscription_prefix(link, epoch)
+    for key, _ in desk.rows.scan(prefix):
+        by_group.setdefault(key[len(prefix) :].partition(keys.END)[0], [])
+    return by_group

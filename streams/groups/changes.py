@@ -1,7 +1,7 @@
 """Observers: those who listen to a group are told *what* of it changed since which version, and pull.
 
 A change of a million members is a few entries a link: changes inside the app's window are merged (see
-`tables.windows`). What concerns one channel is told to those who see it, to nobody else; who hears of a channel and who
+`tables.hints`). What concerns one channel is told to those who see it, to nobody else; who hears of a channel and who
 began or ceased to see it is told by audience, or by link, never by member. Who was removed hears it in person, and by
 its sessions' unbinding.
 """
@@ -9,15 +9,15 @@ its sessions' unbinding.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pyroaring import BitMap
 
-from streams.groups.audiences import as_text, listeners
+from streams.groups.audiences import Reach, as_text, listeners, subscribers
 from tables.audiences import Flip
 from tables.groups import Group
+from tables.hints import Pending
 from tables.outbox import Outlet
-from tables.windows import Pending
 from topics import limits
 from topics.codec import encode
 from topics.deliveries import Changed, What
@@ -41,9 +41,11 @@ from topics.events import (
     RoleMembersRemoved,
     RoleUpdated,
 )
+from topics.subscriptions import MESSAGE_LEVELS
 
 if TYPE_CHECKING:
     from streams.groups.desk import Desk
+    from tables.subscriptions import Kind
 
 
 def of_event(desk: Desk, group: Group, event: Happened) -> None:
@@ -101,41 +103,78 @@ def of_flips(desk: Desk, group: Group, flips: Iterable[Flip]) -> None:
 def tell(desk: Desk, now_ms: int) -> None:
     """Tell what is to be told now. To be called after all that changes groups."""
     now_ms = max(now_ms, desk.now_ms)
-    for key in desk.windows.due(now_ms):
+    for key in desk.hints.due(now_ms):
         app, _, name = key.decode().partition(":")
         group = desk.groups.touch(app, name)
         desk.settle(group)  # those who listen from this batch on hear of it, those who left do not
-        pending = desk.windows.take(key, now_ms, desk.policies.of(app).notice_window_ms)
+        pending = desk.hints.take(key, now_ms, desk.policies.of(app).notice_window_ms)
         if group.alive:
             desk.counts["hints"] += _tell(group, pending)
 
 
 def _pending(desk: Desk, group: Group, since: int) -> Pending:
-    return desk.windows.of(group.key, since, desk.now_ms)
+    return desk.hints.of(group.key, since, desk.now_ms)
 
 
 def _tell(group: Group, pending: Pending) -> int:
     """Tell it; returns how many entries that took."""
-    of_audiences: dict[tuple[int, int, tuple[Outlet, ...]], list[str]] = {}
+    of_audiences: dict[Reach, list[str]] = {}
     for channel in pending.channels:
         if group.has_channel(channel):
             of_audiences.setdefault(listeners(group, channel), []).append(channel)
-    for_all = of_audiences.pop((0, 0, group.map.outlets), [])
+    for_all = of_audiences.pop(Reach(0, 0, group.map.outlets), [])
     if "channels" in pending.what:
         for_all = []  # there are others, which have no name
     elif for_all:
         pending.add(["channels"])
-    told = _put(group.map.outlets, _entry(group, pending, pending.what, for_all)) if pending.what else 0
-    for (audience, version, outlets), channels in of_audiences.items():
-        entry = _entry(group, pending, ["channels"], channels, audience=audience, audience_version=version)
-        told += _put(outlets, entry)
+    told = _tell_all(group, pending, for_all)
+    told += _tell_subscribers(group, pending) if group.asked else 0
+    for reach, channels in of_audiences.items():
+        told += _tell_some(group, pending, reach, channels)
     for outlet, flipped in pending.flipped.items():
         bound = group.map.ordinals(outlet)
         if members := flipped & bound:
             text = "" if members == bound else as_text(members)
             if len(text) > limits.LOT_BYTES:
                 text = ""  # so many that the rest may look as well
-            told += _put([outlet], _entry(group, pending, ["visibility"], [], members=text))
+            told += _put([outlet], _entry(group, pending, ["visibility"], [], Reach(0, 0, ()), members=text))
+    return told
+
+
+def _tell_all(group: Group, pending: Pending, channels: list[str]) -> int:
+    """What changed for everybody: to all who listen; of a group that nobody hears unasked, to those who subscribed."""
+    if not pending.what:
+        return 0
+    told = 0
+    observers: Reach | None = Reach(0, 0, group.map.outlets)
+    if group.joined == "none":
+        observers = subscribers(group, group.subscriptions.of("server")) if group.asked else None
+    if observers is not None:
+        told += _put(observers.outlets, _entry(group, pending, pending.what, channels, observers))
+    visitors = subscribers(group, group.subscriptions.of("visitor_server")) if group.asked else None
+    if visitors is not None:
+        told += _put(visitors.outlets, _entry(group, pending, pending.what, [], visitors))
+    return told
+
+
+def _tell_some(group: Group, pending: Pending, reach: Reach, channels: list[str]) -> int:
+    """What changed for those who see some channels."""
+    if group.joined != "none":
+        return _put(reach.outlets, _entry(group, pending, ["channels"], channels, reach))
+    server = subscribers(group, group.subscriptions.of("server"), reach.outlets) if group.asked else None
+    if server is None:
+        return 0
+    return _put(server.outlets, _entry(group, pending, ["channels"], channels, reach, among=server.audience))
+
+
+def _tell_subscribers(group: Group, pending: Pending) -> int:
+    """What changed of channels, to those who subscribed to them in a group that nobody hears unasked."""
+    told = 0
+    for channel in pending.channels if group.joined == "none" else ():
+        for level in MESSAGE_LEVELS:
+            reach = subscribers(group, group.subscriptions.of(cast("Kind", level), channel))
+            if reach is not None:
+                told += _put(reach.outlets, _entry(group, pending, ["channels"], [channel], reach))
     return told
 
 
@@ -150,10 +189,10 @@ def _entry(
     pending: Pending,
     what: list[What],
     channels: list[str],
+    reach: Reach,
     *,
     members: str = "",
-    audience: int = 0,
-    audience_version: int = 0,
+    among: int = 0,
 ) -> bytes:
     return encode(
         Changed(
@@ -164,7 +203,8 @@ def _entry(
             what,
             channels,
             members,
-            audience,
-            audience_version,
+            reach.audience,
+            reach.version,
+            among,
         )
     )

@@ -10,7 +10,6 @@ import msgspec
 from streams.groups.desk import Desk
 from tables import keys
 from tables.chores import Chore, Disband, Sweep
-from tables.linkmap import binding_prefix
 from tables.members import Members
 from topics import limits
 from topics.keys import key_of
@@ -63,9 +62,15 @@ def _rows_of_parts(desk: Desk, chore: Disband) -> Iterator[bytes]:
 
 
 def _sweep(desk: Desk, chore: Sweep) -> Sweep | None:
-    prefix = keys.name(keys.BINDING, chore.link.encode())
-    end = binding_prefix(chore.link, chore.epoch + 1)
-    dead = [key for key, _ in islice(desk.rows.scan(prefix), limits.CHORE_ROWS) if key < end]
+    dead = list(islice(_rows_of_link(desk, chore), limits.CHORE_ROWS))
     for key in dead:
         desk.rows.delete(key)
     return chore if len(dead) == limits.CHORE_ROWS else None
+
+
+def _rows_of_link(desk: Desk, chore: Sweep) -> Iterator[bytes]:
+    """The keys of all that there is of the sessions of a link's dead registrations."""
+    for noun in (keys.BINDING, keys.SUBSCRIBED, keys.BACKGROUND):
+        prefix = keys.name(noun, chore.link.encode())
+        end = prefix + keys.u64(chore.epoch + 1)
+        yield from takewhile(end.__gt__, (key for key, _ in desk.rows.scan(prefix)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from streams.groups import bindings, changes, cleanup, dispatch, relations
+from streams.groups import bindings, changes, cleanup, dispatch, links, relations, unread
 from streams.groups.desk import Desk
 from streams.rejects import each
 from tables.batch import NO_BACKLOG, Backlog, Outputs, Record
@@ -21,6 +21,7 @@ INPUTS: Final = (
     catalog.BINDINGS,
     catalog.LINK_VOIDS,
     catalog.RESYNC,
+    catalog.LINK_ACKS,
     catalog.POLICIES,
 )
 
@@ -62,8 +63,9 @@ class GroupsCore:
         relations.expire(self.desk, now_ms)
         cleanup.step(self.desk)
         changes.tell(self.desk, now_ms)
+        unread.tell(self.desk, now_ms)
         self.desk.flush()
-        self.desk.drain(out)
+        self.desk.drain(out, now_ms, backlog.late_ms)
         return out
 
     def due_ms(self) -> int | None:
@@ -71,7 +73,10 @@ class GroupsCore:
         desk = self.desk
         if desk.chores:
             return 0
-        dues = (desk.quiet.due_ms(), desk.expiries.due_ms(), desk.windows.due_ms())
+        dues = (
+            *(desk.quiet.due_ms(), desk.expiries.due_ms(), desk.hints.due_ms()),
+            *(desk.unread.due_ms(), desk.unread_status.due_ms()),
+        )
         return min([at for at in dues if at is not None], default=None)
 
     def _apply_one(self, record: Record) -> None:
@@ -89,5 +94,7 @@ class GroupsCore:
                 bindings.void(self.desk, decoded)
             case catalog.RESYNC.name:
                 bindings.resync(self.desk, decoded)
+            case catalog.LINK_ACKS.name:
+                links.acknowledge(self.desk, decoded)
             case catalog.POLICIES.name:
                 self.desk.policies.set(decoded.app, decoded.policy)

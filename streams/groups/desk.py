@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from streams.groups import audiences, changes, flips, notices
+from pyroaring import BitMap
+
+from streams.groups import audiences, changes, flips, notices, subscriptions
 from streams.groups.overload import Overload
 from tables import versions
 from tables.batch import Outputs
+from tables.bursts import Bursts
 from tables.chores import Chores
+from tables.drive import joined_of
 from tables.eventlog import EventLog
 from tables.expiries import Expiries
+from tables.ground import Ground
 from tables.groups import Group, Groups
+from tables.hints import Hints
 from tables.outbox import (
     ANSWERS_HEAD,
     MEMBERSHIPS_HEAD,
@@ -26,15 +32,15 @@ from tables.outbox import (
 from tables.policy import Policies
 from tables.quiet import Quiet
 from tables.rows import Rows
+from tables.unread import Unreads
 from tables.voids import Voids
-from tables.windows import Windows
 from topics import catalog, limits
 from topics.answers import Accepted, AnswerTo, Applied, Refused
 from topics.codec import Malformed, encode
-from topics.deliveries import Bound, Unbound
+from topics.deliveries import Bound, Drive, Unbound
 from topics.events import RelationEvent
 from topics.keys import key_of, partition_of, partitions_of
-from topics.memberships import Joined, Left
+from topics.memberships import Joined, Left, Unheard
 from topics.wire import ReplyTo, ToSession
 
 
@@ -61,7 +67,11 @@ class Desk:
         self.groups = Groups(rows, self.outbox, self.voids, partition, partitions, memory_bytes)
         self.quiet = Quiet(rows)
         self.chores = Chores(rows)
-        self.windows = Windows(rows)
+        self.hints = Hints(rows)
+        self.ground = Ground(rows)
+        self.bursts = Bursts()
+        self.unread = Unreads(rows, b"count")
+        self.unread_status = Unreads(rows, b"status")
         self.expiries = Expiries(rows)
         self.event_log = EventLog()
         self.history = Lots(catalog.HISTORY.name, history_head(partition))
@@ -78,7 +88,7 @@ class Desk:
         """Answer whoever waits: in its link's deliveries, or on `answers`. A dead link's session hears nothing."""
         if isinstance(reply, ToSession):
             if (outlet := self.outbox.outlet(reply.link, reply.epoch, reply.partition)) is not None:
-                outlet.entries.append(encode(answer))
+                outlet.urgent.append(encode(answer))
         elif reply is not None:
             to = partition_of(reply.requester.encode(), self.partitions)
             self._answers.add(to, encode(AnswerTo(reply.requester, answer)))
@@ -102,6 +112,7 @@ class Desk:
         if group.ruled:
             found = group.take_flips()
             changes.of_flips(self, group, found)
+            subscriptions.of_event(self, group, event, found)
             flips.of_event(self, group, event, found, group.take_gone())
 
     def tell_flips(self, flips: bytes) -> None:
@@ -121,6 +132,10 @@ class Desk:
         for partition, (names, ordinals) in by_partition.items():
             self._memberships.add(partition, encode(kind(app, group, version, names, ordinals)))
 
+    def tell_user(self, app: str, user: str, entry: Unheard) -> None:
+        """Tell the users role what concerns one user."""
+        self._memberships.add(partition_of(key_of(app, user), self.partitions), encode(entry))
+
     def mark_rows(self) -> None:
         """The rows hold what workers of the release before would misread from here on."""
         if not self._marked:
@@ -129,6 +144,7 @@ class Desk:
 
     def settle(self, group: Group) -> None:
         """Tell the links which of their sessions began or ceased to listen; whatever follows finds them told."""
+        self._drive(group)
         for outlet, change in group.map.take_changes().items():
             bound, unbound = change.bound, change.unbound
             self.counts["bound"] += len(bound)
@@ -138,18 +154,42 @@ class Desk:
                 outlet.entries.append(encode(entry))
             if group.ruled and group.map.count(outlet) == len(bound):  # none that listened before does so still
                 group.audiences.forget(outlet)
+            if group.asked:
+                group.subscriptions.end(outlet, BitMap([slot for _, slot in unbound]))
+                group.subscriptions.end_visits(outlet, BitMap([slot for _, slot in bound]))
             self.tell_bound(group, outlet, bound)
-        if group.ruled:
+        if group.ruled or group.asked:
             audiences.tell_changes(group)
+
+    def _drive(self, group: Group) -> None:
+        """Judge what sessions hear unasked, where the group's size or its app's policy is another one."""
+        policy, members = self.policies.of(group.app), len(group.members)
+        if group.judged is policy and group.judged_members == members:
+            return
+        group.judged, group.judged_members = policy, members
+        joined = joined_of(group.kind, members, policy, group.joined)
+        if joined != group.joined:
+            group.joined = joined
+            entry = encode(Drive(group.app, group.group, group.version, joined))
+            for outlet in group.map.outlets:
+                outlet.entries.append(entry)
 
     def tell_bound(self, group: Group, outlet: Outlet, pairs: Sequence[tuple[int, int]]) -> None:
         """Tell a link that these sessions, pairs of (ordinal, slot), listen to the group."""
-        heads = [(channel, group.numbers(channel).seq) for channel in group.common_channels()]
+        channels = group.common_channels() if group.joined != "none" else ()
+        heads = [(channel, group.numbers(channel).seq) for channel in channels]
         known = group.ruled and group.audiences.known_on(outlet)
         for ordinals, slots in _columns(pairs):
             of_each = [group.audiences.of_ordinal(outlet, ordinal) for ordinal in ordinals] if known else []
             bound = Bound(
-                group.app, group.group, group.map.version, ordinals, slots, heads, of_each if any(of_each) else []
+                group.app,
+                group.group,
+                group.map.version,
+                ordinals,
+                slots,
+                heads,
+                of_each if any(of_each) else [],
+                group.joined,
             )
             outlet.entries.append(encode(bound))
 
@@ -159,11 +199,13 @@ class Desk:
             group.prune(self.voids)  # a link that died after the touch: its rows may be swept already
             self.settle(group)
         self.groups.flush()
-        self.windows.flush(self.now_ms)
+        for windows in (self.hints, self.unread, self.unread_status):
+            windows.flush(self.now_ms)
+        self.ground.flush()
 
-    def drain(self, out: Outputs) -> None:
-        """Write all trays."""
-        self.outbox.drain(out)
+    def drain(self, out: Outputs, now_ms: int, late_ms: int) -> None:
+        """Write all trays, at this time of the partition's clock, which is so much behind the present."""
+        self.outbox.drain(out, now_ms, late_ms)
         for tray in (self.history, self._channel_members, self.notices, self._memberships, self._answers):
             tray.drain(out)
         for key, event in self._events:
@@ -173,6 +215,7 @@ class Desk:
             out.counts.update(counts)
             counts.clear()
         out.gauges["groups_cached"] = len(self.groups)
+        out.gauges["bursts"] = len(self.bursts)
 
 
 def _columns(pairs: Sequence[tuple[int, int]]) -> Iterator[tuple[list[int], list[int]]]:

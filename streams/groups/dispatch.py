@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from streams.groups.audiences import listeners
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from streams.groups import unread
+from streams.groups.audiences import Reach, listeners, subscribers
 from streams.groups.desk import Desk, slot_of
 from streams.groups.refusal import RefusalError
+from streams.groups.ways import subscribed, way_of
 from tables.channels import Channel
 from tables.groups import Group
 from tables.permissions import may_in
@@ -12,7 +17,10 @@ from topics import limits
 from topics.answers import Accepted, Code, Refused
 from topics.codec import encode
 from topics.deliveries import Head, SignalOut
-from topics.messages import USUAL_KIND, Message, Send, Signal
+from topics.messages import TYPING, USUAL_KIND, Message, Send, Signal
+
+if TYPE_CHECKING:
+    from tables.subscriptions import Kind
 
 
 def send(desk: Desk, send: Send) -> None:
@@ -59,24 +67,31 @@ def signal(desk: Desk, signal: Signal) -> None:
     except RefusalError:
         return
     desk.settle(group)
-    audience, version, outlets = listeners(group, signal.channel)
-    entry = encode(
-        SignalOut(
-            signal.app,
-            signal.group,
-            signal.channel,
-            group.version,
-            group.map.version,
-            signal.sender,
-            signal.body,
-            signal.kind,
-            audience,
-            version,
+    for reach in _hearing(desk, group, signal):
+        entry = encode(
+            SignalOut(
+                signal.app,
+                signal.group,
+                signal.channel,
+                group.version,
+                group.map.version,
+                signal.sender,
+                signal.body,
+                signal.kind,
+                reach.audience,
+                reach.version,
+            )
         )
-    )
-    for outlet in outlets:
-        outlet.entries.append(entry)
+        for outlet in reach.outlets:
+            outlet.entries.append(entry)
     desk.counts["signals"] += 1
+
+
+def _hearing(desk: Desk, group: Group, signal: Signal) -> Sequence[Reach]:
+    """Who hears a signal: that somebody types, who asked for it; others, who gets messages as they are."""
+    if signal.kind == TYPING:
+        return subscribed(desk, group, group.subscriptions.of("typing", signal.channel)) if group.asked else ()
+    return way_of(desk, group, signal.channel).reaches
 
 
 def announce_heads(desk: Desk, now_ms: int) -> None:
@@ -86,17 +101,52 @@ def announce_heads(desk: Desk, now_ms: int) -> None:
         if not group.has_channel(channel):
             continue
         desk.settle(group)
-        audience, version, outlets = listeners(group, channel)
         seq = group.numbers(channel).seq
-        entry = encode(Head(app, name, channel, seq, group.version, group.map.version, audience, version))
-        for outlet in outlets:
-            outlet.entries.append(entry)
+        for audience, version, outlets in _concerned(group, channel):
+            entry = encode(Head(app, name, channel, seq, group.version, group.map.version, audience, version))
+            for outlet in outlets:
+                outlet.entries.append(entry)
+
+
+def _concerned(group: Group, channel: str) -> list[Reach]:
+    """Whom a channel's head is for: all who may have had messages of it, or notices of them unasked."""
+    reaches = [] if group.joined == "none" else [listeners(group, channel)]
+    if group.asked:
+        kinds: tuple[Kind, ...] = ("messages", "visitor") if group.joined == "none" else ("visitor",)
+        found = [subscribers(group, group.subscriptions.of(kind, channel)) for kind in kinds]
+        reaches += [reach for reach in found if reach is not None]
+    return reaches
 
 
 def _deliver(desk: Desk, group: Group, send: Send, channel: Channel) -> None:
-    audience, version, outlets = listeners(group, send.channel) if group.ruled else (0, 0, group.map.outlets)
+    if group.kind != "direct":
+        desk.bursts.heard(group.key, send.channel, desk.now_ms, desk.policies.of(send.app).burst_per_s)
+    way = way_of(desk, group, send.channel)
+    kept = b""
+    for audience, version, outlets in way.reaches or (_NOBODY,):
+        message = _encoded(desk, group, send, channel, audience, version)
+        for outlet in outlets:
+            outlet.entries.append(message)
+        kept = kept or message
+        desk.counts["deliveries"] += len(outlets)
+    desk.counts["messages"] += 1
+    if way.mode is not None:
+        desk.counts["narrow"] += 1
+    desk.history.add(desk.partition, kept)
+    channel.keep(channel.seq, kept)
+    unread.note(desk, group, send.channel, way)
+    if send.mentions:
+        _mention(desk, group, send, kept)
+    group.sent(send.channel)
+    desk.quiet.heard(group.key, send.channel, desk.now_ms)
+
+
+_NOBODY: Final = Reach(0, 0, ())
+
+
+def _encoded(desk: Desk, group: Group, send: Send, channel: Channel, audience: int, version: int) -> bytes:
     seq = channel.seq
-    message = encode(
+    return encode(
         Message(  # in the order of its fields: by their names it takes four times as long
             send.app,
             send.group,
@@ -114,16 +164,20 @@ def _deliver(desk: Desk, group: Group, send: Send, channel: Channel) -> None:
             USUAL_KIND if send.kind == USUAL_KIND else send.kind,
             audience,
             version,
+            send.mentions,
         )
     )
-    for outlet in outlets:
-        outlet.entries.append(message)
-    desk.counts["messages"] += 1
-    desk.counts["deliveries"] += len(outlets)
-    desk.history.add(desk.partition, message)
-    channel.keep(seq, message)
-    group.sent(send.channel)
-    desk.quiet.heard(group.key, send.channel, desk.now_ms)
+
+
+def _mention(desk: Desk, group: Group, send: Send, message: bytes) -> None:
+    """The sessions of those whom it mentions and who see it, wherever they are. O(mentions x links)."""
+    ordinals = [group.members.ordinal_of(user) for user in dict.fromkeys(send.mentions)]
+    audience = group.audiences.of(send.channel) if group.ruled else None
+    seeing = [one for one in ordinals if one is not None and (audience is None or audience.holds(one))]
+    for outlet in group.map.outlets:
+        if slots := [slot for ordinal in seeing for slot in group.map.slots_of(outlet, ordinal)]:
+            outlet.urgent.append(b'{"t":"mention","slots":%b,"m":%b}' % (encode(slots), message))
+            desk.counts["mentions"] += len(slots)
 
 
 def _check_new(desk: Desk, group: Group, send: Send, channel: Channel) -> None:

@@ -9,7 +9,7 @@ from pyroaring import BitMap
 from tables import keys
 from tables.outbox import Outlet
 from tables.rows import Rows
-from tables.windows import Windows
+from tables.hints import Hints
 from tests.cores import Memory, commit
 from topics import limits
 from topics.wire import LinkAddress
@@ -31,7 +31,7 @@ _STEPS = st.lists(
 def test_each_change_is_told_once_at_once_or_when_the_window_is_over(steps: list[tuple[str, bytes, str, int]]) -> None:
     store, now, version = Memory(), 10_000, 0
     rows = Rows(store)
-    windows = Windows(rows)
+    windows = Hints(rows)
     waiting: dict[bytes, tuple[int, set[str]]] = {}
     told_at: dict[bytes, int] = {}
     for step, group, what, passed in [*steps, ("end", b"", "", 10_000)]:
@@ -55,7 +55,7 @@ def test_each_change_is_told_once_at_once_or_when_the_window_is_over(steps: list
             windows.flush(now)
             commit(rows, store)
             rows = Rows(store)
-            windows = Windows(rows)
+            windows = Hints(rows)
             told_at = {}
     assert not waiting
     assert not store.rows
@@ -64,7 +64,7 @@ def test_each_change_is_told_once_at_once_or_when_the_window_is_over(steps: list
 def test_a_group_that_is_silent_leaves_nothing_behind() -> None:
     store = Memory()
     rows = Rows(store)
-    windows = Windows(rows)
+    windows = Hints(rows)
     windows.of(b"a:g", 0, 1_000).add(["group"])
     windows.take(b"a:g", 1_000, _WINDOW)
     windows.flush(1_100)
@@ -75,7 +75,7 @@ def test_a_group_that_is_silent_leaves_nothing_behind() -> None:
 
 
 def test_channels_too_many_to_name_are_told_to_everybody_without_a_name() -> None:
-    pending = Windows(Rows(Memory())).of(b"a:g", 0, 0)
+    pending = Hints(Rows(Memory())).of(b"a:g", 0, 0)
     pending.add_channels([f"c{n}" for n in range(limits.NOTICE_CHANNELS)])
     assert (len(pending.channels), pending.what) == (limits.NOTICE_CHANNELS, [])
     pending.add_channels(["one-more"])
@@ -83,7 +83,7 @@ def test_channels_too_many_to_name_are_told_to_everybody_without_a_name() -> Non
 
 
 def test_what_changed_stands_in_one_order() -> None:
-    pending = Windows(Rows(Memory())).of(b"a:g", 0, 0)
+    pending = Hints(Rows(Memory())).of(b"a:g", 0, 0)
     pending.add(["visibility", "roles"])
     pending.add(["members", "group", "roles"])
     assert pending.what == ["group", "members", "roles", "visibility"]
@@ -92,7 +92,7 @@ def test_what_changed_stands_in_one_order() -> None:
 def test_whose_visibility_changed_is_everybody_after_a_crash() -> None:
     store = Memory()
     rows = Rows(store)
-    windows = Windows(rows)
+    windows = Hints(rows)
     pending = windows.of(b"a:g", 7, 0)
     pending.add_channels(["c"])
     pending.add_flipped(Outlet(LinkAddress("l", 1, 3), 0), BitMap([1, 2]))
@@ -100,7 +100,7 @@ def test_whose_visibility_changed_is_everybody_after_a_crash() -> None:
     commit(rows, store)
     assert list(store.rows) == [keys.CHANGED + b"a:g"]
     rows = Rows(store)
-    windows = Windows(rows)
+    windows = Hints(rows)
     assert windows.due(0) == [b"a:g"]
     again = windows.take(b"a:g", 0, _WINDOW)
     assert (again.since, again.what, list(again.channels), again.flipped) == (7, ["visibility"], ["c"], {})

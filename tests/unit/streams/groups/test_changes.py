@@ -295,7 +295,7 @@ def test_an_import_is_at_most_one_hint_a_window_and_link_whatever_its_size(parti
     told = 0
     for part in range(40):
         partition.now_ms += 10
-        users = [f"u{part}-{n}" for n in range(50)]
+        users = [f"u{part}-{n}" for n in range(40)]
         told += len(partition.apply(ask(AddMembers, users=users)).entries("l", Changed))
     assert told == 40 * 10 // _PAUSE
     assert len(partition.tick(_PAUSE).entries("l", Changed)) == 1

@@ -1,0 +1,163 @@
+"""Subscriptions in and out: a session asks to hear something, or to hear it no more; who loses sight loses them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from pyroaring import BitMap
+
+from streams.groups.refusal import RefusalError
+from tables.audiences import Flip
+from tables.groups import Group
+from tables.subscriptions import Ended, Topic, topic_of
+from tables.visibility import visitor_sees
+from topics.bindings import Grounded, Listen, Unlisten
+from topics.codec import encode
+from topics.deliveries import Background, Subscribed, Turned
+from topics.events import ChannelDeleted, RelationEvent
+from topics.memberships import Unheard
+from topics.subscriptions import VISITOR_LEVELS, Wanted
+
+if TYPE_CHECKING:
+    from streams.groups.desk import Desk
+    from tables.outbox import Outlet
+
+
+def listen(desk: Desk, group: Group, ask: Listen) -> None:
+    """A session asks to hear something: what it may is in force from here on, what not is refused with a code."""
+    if (outlet := desk.outbox.outlet(ask.link, ask.epoch, ask.partition)) is None:
+        return
+    desk.settle(group)  # so that what it asked for before is known where it is
+    ordinal = group.members.ordinal_of(ask.user) if group.alive else None
+    refused: list[Turned] = []
+    for wanted in ask.wanted:
+        try:
+            _check(group, wanted, ordinal, outlet, ask.slot)
+        except RefusalError as refusal:
+            refused.append(Turned(refusal.code, wanted.level, wanted.channel))
+            desk.counts[f"refused:{refusal.code}"] += 1
+            continue
+        group.subscriptions.add(topic_of(wanted, visitor=ordinal is None), outlet, ask.slot, ordinal)
+    if refused:
+        ended = [Wanted(one.level, one.channel) for one in refused]
+        desk.tell_user(ask.app, ask.user, Unheard(ask.app, ask.group, ask.user, ask.link, ask.epoch, ask.slot, ended))
+    if not ask.resumed:
+        _answer(group, outlet, ask.slot, refused, ask.request)
+
+
+def unlisten(desk: Desk, group: Group, ask: Unlisten) -> None:
+    """A session wants to hear something no more; a visitor's ended, or went."""
+    if (outlet := desk.outbox.find(ask.link, ask.epoch)) is None:
+        return
+    if not group.asked:
+        if ask.request is not None:
+            _answer(group, outlet, ask.slot, [], ask.request)
+        return
+    for topic in group.subscriptions.held(outlet, ask.slot):
+        if not ask.wanted or topic.wanted in ask.wanted:
+            group.subscriptions.drop(topic, outlet, ask.slot)
+    if ask.request is not None:
+        _answer(group, outlet, ask.slot, [], ask.request)
+
+
+def ground(desk: Desk, grounded: Grounded) -> None:
+    """A session went to the background or came from there: its link hears it before what follows from it."""
+    outlet = desk.outbox.outlet(grounded.link, grounded.epoch, grounded.partition)
+    if outlet is not None and desk.ground.put(outlet, grounded.slot, background=grounded.background):
+        outlet.entries.append(encode(Background([grounded.slot], grounded.background)))
+        desk.counts["grounded"] += 1
+
+
+def of_event(desk: Desk, group: Group, event: RelationEvent, flips: Iterable[Flip]) -> None:
+    """The group changed: who does not see a channel any more subscribes to nothing of it."""
+    if not group.asked:
+        return
+    for flip in flips:
+        if flip.left:
+            _tell_users(desk, group, list(group.subscriptions.lose_sight(flip.channels, flip.left)), flip.left)
+    if isinstance(event, ChannelDeleted):
+        _exhaust(group.subscriptions.close([event.channel], visitors_only=False))
+    hidden = [channel for channel in group.subscriptions.visited() if channel and not _visitors_see(group, channel)]
+    _exhaust(group.subscriptions.close(hidden, visitors_only=True))
+
+
+def counts(group: Group) -> Counter[Topic]:
+    """How many sessions subscribed to what."""
+    if not group.asked:
+        return Counter()
+    return Counter({of.topic: len(of) for of in group.subscriptions.all() if of.outlets})
+
+
+def _check(group: Group, wanted: Wanted, ordinal: int | None, outlet: Outlet, slot: int) -> None:
+    """Refuse what a session may not subscribe to.
+
+    Raises:
+        RefusalError: why.
+    """
+    if not group.alive:
+        raise RefusalError("unknown_group")
+    if (wanted.level == "server") is (wanted.channel is not None):
+        raise RefusalError("wrong_level")
+    if wanted.channel is not None and not group.has_channel(wanted.channel):
+        raise RefusalError("unknown_channel")
+    if ordinal is None:
+        _check_visitor(group, wanted)
+        return
+    if not group.map.holds(ordinal, outlet, slot):
+        raise RefusalError("unknown_session")
+    audience = group.audiences.of(wanted.channel) if group.ruled and wanted.channel is not None else None
+    if audience is not None and not audience.holds(ordinal):
+        raise RefusalError("not_visible")
+
+
+def _check_visitor(group: Group, wanted: Wanted) -> None:
+    """Refuse what one who is no member may not subscribe to.
+
+    Raises:
+        RefusalError: why.
+    """
+    if group.kind != "server":
+        raise RefusalError("not_a_member")
+    if wanted.level not in VISITOR_LEVELS:
+        raise RefusalError("wrong_level")
+    channels = [wanted.channel] if wanted.channel is not None else list(group.structure.channels)
+    if not any(_visitors_see(group, channel) for channel in channels):
+        raise RefusalError("not_visible")
+
+
+def _visitors_see(group: Group, channel: str) -> bool:
+    structure = group.structure
+    if (info := structure.channels.get(channel)) is None:
+        return False
+    return visitor_sees(info.visitor_mode, structure.view_mode(structure.place_of(channel)))
+
+
+def _answer(group: Group, outlet: Outlet, slot: int, refused: list[Turned], request: str | None) -> None:
+    topics = group.subscriptions.held(outlet, slot) if group.asked else []
+    heads = [
+        (topic.channel, group.numbers(topic.channel).seq) for topic in topics if topic.kind in {"messages", "visitor"}
+    ]
+    answer = Subscribed(group.app, group.group, slot, [topic.wanted for topic in topics], refused, heads, request)
+    outlet.entries.append(encode(answer))
+
+
+def _tell_users(desk: Desk, group: Group, ended: list[Ended], ordinals: BitMap) -> None:
+    """Tell the users' owners what ended, if few enough lost sight."""
+    if not ended or len(ordinals) > desk.policies.of(group.app).notice_users:
+        return
+    for ordinal in ordinals:
+        (user,) = group.members.users_at([ordinal])
+        for topic, outlet, slots in ended:
+            address = outlet.address
+            for slot in group.map.slots_of(outlet, ordinal):
+                if slot in slots:
+                    told = Unheard(group.app, group.group, user, address.link, address.epoch, slot, [topic.wanted])
+                    desk.tell_user(group.app, user, told)
+
+
+def _exhaust(ended: Iterable[Ended]) -> None:
+    """Nobody else is to be told: a resume that asks for it again is refused."""
+    for _ in ended:
+        pass
