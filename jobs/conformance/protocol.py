@@ -11,8 +11,10 @@ from typing import Any, Final, get_args
 import msgspec
 from msgspec import Raw, Struct
 
+from topics.subscriptions import Subscription, Wanted
 
-class _Tell(Struct, tag_field="do", frozen=True):
+
+class _Tell(Struct, tag_field="do", frozen=True, omit_defaults=True):
     """Base of what the kit tells."""
 
 
@@ -41,11 +43,15 @@ class Connect(_Tell, tag="connect", frozen=True, rename={"client": "as"}):
         client: (as) the number by which this connection is called from here on; never used twice.
         user: who it is.
         device: from which device.
+        resumes: the number of a connection of the same device that was lost: it wants to go on as that one.
+        background: whether it begins in the background.
     """
 
     client: int
     user: str
     device: str
+    resumes: int | None = None
+    background: bool = False
 
 
 class Send(_Tell, tag="send", frozen=True, rename={"client": "as"}):
@@ -56,12 +62,14 @@ class Send(_Tell, tag="send", frozen=True, rename={"client": "as"}):
         group: into which group.
         client_id: its own id of the message.
         body: the message, any JSON.
+        mentions: users whom it mentions.
     """
 
     client: int
     group: str
     client_id: str
     body: Raw
+    mentions: list[str] = []
 
 
 class Disconnect(_Tell, tag="disconnect", frozen=True, rename={"client": "as"}):
@@ -72,6 +80,59 @@ class Disconnect(_Tell, tag="disconnect", frozen=True, rename={"client": "as"}):
     """
 
     client: int
+
+
+class Lose(_Tell, tag="lose", frozen=True, rename={"client": "as"}):
+    """A client's connection breaks, without a word: it may want to resume.
+
+    Attributes:
+        client: (as) which one.
+    """
+
+    client: int
+
+
+class Ground(_Tell, tag="ground", frozen=True, rename={"client": "as"}):
+    """A client goes to the background, or comes to the foreground.
+
+    Attributes:
+        client: (as) which one.
+        background: where it is now.
+    """
+
+    client: int
+    background: bool
+
+
+class Subscribe(_Tell, tag="subscribe", frozen=True, rename={"client": "as"}):
+    """A client asks to hear something.
+
+    Attributes:
+        client: (as) which one.
+        subscriptions: what, as in the contract.
+    """
+
+    client: int
+    subscriptions: list[Subscription]
+
+
+class Unsubscribe(_Tell, tag="unsubscribe", frozen=True, rename={"client": "as"}):
+    """A client wants to hear something no more; fields as in `subscribe`."""
+
+    client: int
+    subscriptions: list[Subscription]
+
+
+class Watch(_Tell, tag="watch", frozen=True, rename={"client": "as"}):
+    """A client wants to know whether users are online.
+
+    Attributes:
+        client: (as) which one.
+        users: whom.
+    """
+
+    client: int
+    users: list[str]
 
 
 class Stop(_Tell, tag="stop", frozen=True):
@@ -88,10 +149,12 @@ class Live(_Happened, tag="live", frozen=True, rename={"client": "as"}):
     Attributes:
         client: (as) which one.
         group: the group.
+        joined: what of its channels it hears unasked, as in the contract.
     """
 
     client: int
     group: str
+    joined: str = "messages"
 
 
 class Gone(_Happened, tag="gone", frozen=True, rename={"client": "as"}):
@@ -196,14 +259,106 @@ class Noticed(_Happened, tag="noticed", frozen=True, rename={"client": "as"}):
     kind: str
 
 
+class Drive(_Happened, tag="drive", frozen=True, rename={"client": "as"}):
+    """A client was told that it hears another thing of a group unasked from here on.
+
+    Attributes:
+        client: (as) which one.
+        group: the group.
+        joined: what.
+    """
+
+    client: int
+    group: str
+    joined: str
+
+
+class Unread(_Happened, tag="unread", frozen=True, rename={"client": "as"}):
+    """A client was told that there are new messages in a channel, in place of them.
+
+    Attributes:
+        client: (as) which one.
+        group: the group.
+        seq: the newest of them.
+        count: how many.
+        level: for which badge, as in the contract.
+    """
+
+    client: int
+    group: str
+    seq: int
+    count: int
+    level: str = "unread_count"
+
+
+class Mentioned(_Happened, tag="mentioned", frozen=True, rename={"client": "as"}):
+    """A client was told of a message that mentions its user. Showing the message is another thing.
+
+    Attributes:
+        client: (as) which one.
+        group: the group.
+        seq: the message's number.
+    """
+
+    client: int
+    group: str
+    seq: int
+
+
+class Subscribed(_Happened, tag="subscribed", frozen=True, rename={"client": "as"}):
+    """A client was told what it hears of a group because it asked for it.
+
+    Attributes:
+        client: (as) which one.
+        group: the group.
+        wanted: all of it.
+        refused: the codes of what it asked for in vain.
+    """
+
+    client: int
+    group: str
+    wanted: list[Wanted]
+    refused: list[str] = []
+
+
+class Resumed(_Happened, tag="resumed", frozen=True, rename={"client": "as"}):
+    """A client that wanted to go on was told whether it does.
+
+    Attributes:
+        client: (as) which one.
+        known: whether it is the session that it was.
+    """
+
+    client: int
+    known: bool
+
+
+class Present(_Happened, tag="presence", frozen=True, rename={"client": "as"}):
+    """A client was told how a user is to be found.
+
+    Attributes:
+        client: (as) which one.
+        user: the user.
+        state: online, background, offline.
+        status: the user's custom status.
+    """
+
+    client: int
+    user: str
+    state: str
+    status: str = ""
+
+
 class Closed(_Happened, tag="closed", frozen=True, rename={"client": "as"}):
     """The gateway closed a client's connection.
 
     Attributes:
         client: (as) which one.
+        why: what it said about it: `replaced` or `kicked` where another session ended this one.
     """
 
     client: int
+    why: str = ""
 
 
 class Failed(_Happened, tag="failed", frozen=True):
@@ -216,11 +371,27 @@ class Failed(_Happened, tag="failed", frozen=True):
     code: str
 
 
-Tell = Start | Connect | Send | Disconnect | Stop
-Happened = Live | Gone | Message | Signal | Accepted | Refused | Changed | Noticed | Closed | Failed
+Tell = Start | Connect | Send | Lose | Ground | Subscribe | Unsubscribe | Watch | Disconnect | Stop
 
 #: Events of one client.
-OfClient = Live | Gone | Message | Signal | Accepted | Refused | Changed | Noticed | Closed
+OfClient = (
+    Live
+    | Gone
+    | Message
+    | Signal
+    | Accepted
+    | Refused
+    | Changed
+    | Noticed
+    | Drive
+    | Unread
+    | Mentioned
+    | Subscribed
+    | Resumed
+    | Present
+    | Closed
+)
+Happened = OfClient | Failed
 
 encode: Final = msgspec.json.Encoder().encode
 _decoder: Final = msgspec.json.Decoder(Happened)

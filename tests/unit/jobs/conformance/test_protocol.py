@@ -13,21 +13,33 @@ from jobs.conformance import protocol
 from jobs.conformance.protocol import (
     Connect,
     Disconnect,
+    Ground,
+    Lose,
     Message,
     NotUnderstood,
     Send,
     Start,
     Stop,
+    Subscribe,
     Tell,
+    Unsubscribe,
+    Watch,
     decode,
     encode,
 )
+from topics.subscriptions import Subscription
 
 DOCS = Path(__file__).parents[4] / "docs"
 TOLD: list[Tell] = [
     Start("127.0.0.1:9092", "L1", "app", "http://127.0.0.1:1", "secret"),
     Connect(1, "ann", "phone"),
     Send(1, "g", "c1", Raw(b'{"text":"hi"}')),
+    Connect(2, "ann", "phone", resumes=1, background=True),
+    Subscribe(1, [Subscription("g", "messages", "main"), Subscription("g", "server")]),
+    Unsubscribe(1, [Subscription("g", "typing", "main")]),
+    Watch(1, ["bob"]),
+    Ground(1, background=True),
+    Lose(1),
     Disconnect(1),
     Stop(),
 ]
