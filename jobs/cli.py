@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, str]] = {
     "down": "jobs.down",
     "services": "jobs.services.commands",
     "topics": "jobs.topics",
+    "policy": "jobs.policy",
     "config": "jobs.config",
     "top": "jobs.top.command",
     "worker": "jobs.worker",
@@ -47,6 +48,8 @@ _EXAMPLES: Final = """\
 [cyan]linkcast services up[/cyan]  start Kafka, Redis and Cassandra here, from jars or with Docker
 
 [cyan]linkcast topics create[/cyan]  create every topic of the pipeline
+
+[cyan]linkcast policy set acme channels=1000[/cyan]  let an app have more, or be served otherwise, without a restart
 
 [cyan]linkcast config[/cyan]  show each setting, its value, and where that came from
 

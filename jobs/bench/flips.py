@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from jobs import policy
 from jobs.bench.caller import Caller, calling
 from jobs.bench.figures import Baseline, Figure, Plot, Result, Series, at_most
 from jobs.bench.ingest import ratios
@@ -27,6 +28,7 @@ from jobs.bench.watch import Told, Watch, watching
 from jobs.bench.world import APP
 from jobs.problem import Problem
 from topics import catalog, limits
+from topics.policy import Policy
 from topics.relations import Asked, CreateCategory, CreateChannel, DeleteRole, EditList
 
 LINKS: Final = 100
@@ -86,8 +88,9 @@ async def measure(lab: Lab) -> Result:
     """All figures of flips."""
     sizes = Sizes.of(lab)
     # A few channels more than a server has by default: those that figures name, and some beside them.
-    policies = {APP: {"channels": sizes.channels + _OTHER_CHANNELS}}
-    async with lab.trial(links=LINKS, policies=policies, groups_memory_mb=MEMORY_MB) as trial:
+    more = Policy(channels=sizes.channels + _OTHER_CHANNELS)
+    async with lab.trial(links=LINKS, groups_memory_mb=MEMORY_MB) as trial:
+        await policy.write(trial.settings, lambda _: {APP: more})
         large = Server(sizes.members, LINKS, trial.settings.partitions)
         small = Server(sizes.fewer, LINKS, trial.settings.partitions, "t")
         lab.tell(f"servers of {large.members:,} and {small.members:,} on a worker, all online")

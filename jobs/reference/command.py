@@ -10,7 +10,7 @@ import typer
 
 from jobs.generated import settle
 from jobs.problem import Problem
-from jobs.reference import commands, errors, limits, metrics, settings, topics
+from jobs.reference import commands, errors, limits, metrics, policy, settings, topics
 
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -18,6 +18,7 @@ FOLDER: Final = Path(__file__).parents[2] / "docs" / "reference"
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "settings.md": settings.page,
     "limits.md": limits.page,
+    "policy.md": policy.page,
     "errors.md": errors.page,
     "topics.md": topics.page,
     "metrics.md": metrics.page,

@@ -12,7 +12,8 @@ _HEAD: Final = """\
 
 Everything is bounded. These are the bounds, as `topics/limits.py` names them. They are part of the software, not
 settings: a gateway may rely on them. Those that a gateway or a client meets stand in [the
-contract](../contract/README.md) too. What can be set stands under [settings](settings.md).
+contract](../contract/README.md) too. What can be set stands under [settings](settings.md); limits with a star
+also in an [app's policy](policy.md).
 """
 
 
