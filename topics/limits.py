@@ -86,6 +86,8 @@ LINK_BEAT_MS: Final = 1_000  # how often a gateway's link, and the owner of `lin
 LINK_GAP_MS: Final = 2_000  # silence counts at most this much between two records of `links`
 
 ACK_MS: Final = 1_000  # how often a gateway acknowledges what it applied
+ACKS_LATE_MS: Final = 2_000  # lots that are younger may well be unacknowledged: their bytes count for nothing below
+BACKLOG_RUNS: Final = 64  # runs of lots that a source remembers of a link's backlog; more become wider ones
 LINK_SLOW_BYTES: Final = 1 << 20  # a link with more lots of a source unacknowledged gets notices in place of messages
 LINK_SLOW_MS: Final = 3_000  # or with an older one
 LINK_BACKLOG_BYTES: Final = 16 << 20  # with more it is told to begin anew: nothing but answers is written until then

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -148,6 +149,39 @@ def test_a_dead_registration_leaves_the_row_of_numbers_also_when_a_restart_comes
     outlet.entries.append(_entry(2))
     assert [lot.number for lot in kept.drain()] == [2]
     assert b"l" not in kept.store.rows[keys.NUMBERS]
+
+
+def test_an_overrun_link_stays_so_over_a_restart_and_what_was_dropped_is_counted() -> None:
+    kept = _Kept()
+    outlet = kept.outbox.outlet("l", 1, 0)
+    assert outlet is not None
+    outlet.entries.append(_entry(1))
+    outlet.run_over()
+    [lot] = kept.drain()
+    assert (lot.number, lot.entries, lot.overrun) == (1, [], True)
+    kept.load()
+    outlet = kept.outbox.find("l", 1)
+    assert outlet is not None
+    outlet.entries += [_entry(2), _entry(3)]
+    out = Outputs()
+    kept.outbox.drain(out)
+    assert (out.records, out.counts["entries_dropped"]) == ({}, 2)
+    outlet.urgent.append(_entry(4))
+    outlet.reset()
+    assert [(lot.number, lot.urgent, lot.reset) for lot in kept.drain()] == [(2, True, False), (3, False, True)]
+    kept.load()
+    outlet = kept.outbox.find("l", 1)
+    assert outlet is not None
+    assert not outlet.overrun
+
+
+def test_the_row_of_a_link_that_never_acknowledged_is_as_older_workers_know_it() -> None:
+    kept = _Kept()
+    outlet = kept.outbox.outlet("l", 1, 7)
+    assert outlet is not None
+    outlet.entries.append(_entry(1))
+    kept.drain()
+    assert msgspec.msgpack.decode(kept.store.rows[keys.NUMBERS]) == [["l", 1, 7, 1]]
 
 
 def test_an_idle_outbox_writes_nothing() -> None:

@@ -1,0 +1,118 @@
+"""Links are judged by what they acknowledge; one that is overrun begins anew; none holds others back."""
+
+from __future__ import annotations
+
+import pytest
+
+from tables.batch import Backlog
+from tests.cores import LINKS, Gateway, Seen, bind, create, groups, send
+from topics import catalog, limits
+from topics.acks import Ack
+from topics.catalog import Topic
+from topics.deliveries import Bound
+from topics.links import Void
+from topics.messages import Message
+from topics.resync import Resync
+
+_BODY = b'"' + b"x" * 1_000 + b'"'
+
+
+def _ack(number: int, link: str = "l", epoch: int = 1, source: int = 0) -> tuple[Topic, Ack]:
+    return catalog.LINK_ACKS, Ack(link, epoch, source, number)
+
+
+def _standing(seen: Seen) -> tuple[int, int]:
+    return seen.out.gauges["links_slow"], seen.out.gauges["links_overrun"]
+
+
+class _Talk:
+    """A group that listens on two links, and talks: `l` acknowledges when told to, `m` with each batch."""
+
+    def __init__(self) -> None:
+        self.partition = groups()
+        seen = self.partition.apply(create("ann", "bob"), bind("ann", 0, 10), bind("bob", 1, 11, link="m"))
+        self.sent = 0
+        self.slow, self.prompt = Gateway("l", 1), Gateway("m", 1)
+        self.slow.read(seen.lots("l"))
+        self.prompt.read(seen.lots("m"))
+
+    def say(self, later_ms: int = 0) -> Seen:
+        """A message, and what became of it; the other link hears it whatever happens to this one."""
+        self.sent += 1
+        self.partition.now_ms += later_ms
+        seen = self.partition.apply(
+            _ack(self.prompt.number, "m"), send("ann", f"c{self.sent}", self.partition.now_ms, body=_BODY)
+        )
+        self.prompt.read(seen.lots("m"))
+        assert [message.seq for message in seen.entries("m", Message)] == [self.sent]
+        return seen
+
+
+def test_a_link_that_never_acknowledged_is_not_judged() -> None:
+    talk = _Talk()
+    for _ in range(10):
+        seen = talk.say(limits.LINK_SLOW_MS)
+    assert _standing(seen) == (0, 0)
+
+
+def test_a_link_that_ceases_to_acknowledge_is_slow_until_it_has_caught_up() -> None:
+    talk = _Talk()
+    talk.partition.apply(_ack(1))
+    lots = [lot.number for _ in range(4) for lot in talk.say(limits.LINK_SLOW_MS // 3).lots("l")]
+    assert _standing(talk.say()) == (0, 0)
+    assert _standing(talk.say(1)) == (1, 0)
+    assert _standing(talk.partition.apply(_ack(lots[0]))) == (1, 0)  # what it lacks is older than half of that
+    assert _standing(talk.partition.apply(_ack(lots[2]))) == (0, 0)
+
+
+def test_an_overrun_link_is_told_so_once_and_begins_anew_when_it_asks_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LINK_BACKLOG_BYTES", 10_000)
+    talk = _Talk()
+    talk.partition.apply(_ack(1))
+    lots = talk.say(200).lots("l")
+    while not lots[-1].overrun:
+        talk.slow.read(lots)
+        lots = talk.say(200).lots("l")
+    talk.slow.read(lots)
+    assert lots[-1].entries == []
+    assert talk.slow.number < 30
+    for _ in range(3):  # nothing more is written, also by the next owner
+        seen = talk.say(200)
+        assert seen.lots("l") == []
+        assert seen.out.counts["entries_dropped"] > 0
+        assert _standing(seen)[1] == 1
+        talk.partition.crash()
+    seen = talk.partition.apply((catalog.RESYNC, Resync("l", 1, 3, 0)))
+    talk.prompt.read(seen.lots("m"))
+    [lot] = seen.lots("l")
+    assert lot.reset
+    assert [bound.slots for bound in seen.entries("l", Bound)] == [[10]]
+    assert _standing(seen) == (0, 0)
+    for lots in ([lot], talk.say().lots("l"), talk.say().lots("l")):
+        talk.slow.read(lots)
+    assert talk.slow.heard[-1][0] == talk.sent
+
+
+def test_a_worker_that_is_behind_does_not_blame_its_links() -> None:
+    talk = _Talk()
+    talk.partition.apply(_ack(1))
+    for i in range(20):
+        talk.partition.now_ms += 500
+        talk.sent += 1
+        record = talk.partition.record(*send("ann", f"late{i}", talk.partition.now_ms, body=_BODY))
+        out = talk.partition.core.apply([record], talk.partition.now_ms, Backlog(late_ms=20_000, records=10))
+        assert out.gauges["links_slow"] == 0
+
+
+def test_what_dead_and_unknown_registrations_acknowledge_is_nothing() -> None:
+    partition = _Talk().partition
+    partition.apply(_ack(1), (catalog.LINK_VOIDS, Void("l", 1)))
+    before = dict(partition.store.rows)
+    seen = partition.apply(_ack(2), _ack(1, "nobody"), _ack(1, "m", 7))
+    assert seen.rejected() == []
+    assert partition.store.rows == before
+    assert _standing(seen) == (0, 0)
+
+
+def test_an_acknowledgement_for_another_source_is_rejected() -> None:
+    assert groups(LINKS).apply(_ack(1, source=1)).rejected() == ["wrong_partition"]
