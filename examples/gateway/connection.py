@@ -15,10 +15,14 @@ from aiohttp import WSMsgType, web
 
 from linkcast_gateway import Session
 
-#: Close codes: the page connects again after each of them.
+#: Close codes: the page connects again after each of these three.
 VOID: Final = 4001
 TOO_SLOW: Final = 4002
 NOT_REGISTERED: Final = 4003
+#: The page has a newer connection, and the same session goes on there.
+TAKEN: Final = 4004
+#: Another session of the person ended this one: the page stays away.
+ENDED: Final = 4005
 #: The page made a mistake and must not simply try again.
 BAD_HELLO: Final = 4400
 
@@ -41,6 +45,7 @@ class Connection:
     def __init__(self, socket: web.WebSocketResponse, session: Session, abort: Callable[[], None]) -> None:
         self.session = session
         self.groups: set[str] = set()  # those the session is live in
+        self.driven: dict[str, str] = {}  # what it hears of groups unasked, where that is not messages
         self.watching: str | None = None  # the group whose people it is told of
         self._socket = socket
         self._abort = abort

@@ -8,6 +8,8 @@ from typing import Any, Final
 import msgspec
 from aiohttp import WSMsgType
 
+from linkcast_gateway import STATUS_CHARS, Place, Subscription
+
 #: Characters of an id.
 ID_CHARS: Final = 64
 #: The channel of a group that has but one.
@@ -21,6 +23,8 @@ COMMANDS: Final = frozenset(
     }
 )
 
+#: What a page may subscribe to.
+LEVELS: Final = frozenset({"messages", "unread_count", "unread_status", "typing", "server"})
 #: What the gateway says of a command, never the page.
 OURS: Final = frozenset({"t", "v", "app", "group", "by", "reply", "request", "session", "what"})
 
@@ -55,12 +59,41 @@ def channel_in(frame: dict[str, Any]) -> str:
     return _checked(frame.get("channel", MAIN), "channel")
 
 
-def users_in(frame: dict[str, Any]) -> list[str]:
+def users_in(frame: dict[str, Any], name: str = "users") -> list[str]:
     """Users that a frame names."""
-    names = frame.get("users", [])
+    names = frame.get(name, [])
     if not isinstance(names, list) or len(names) > _INVITED:
-        raise CommandError(f"users: a list of at most {_INVITED} names")
-    return [_checked(name, "users") for name in names]
+        raise CommandError(f"{name}: a list of at most {_INVITED} names")
+    return [_checked(each, name) for each in names]
+
+
+def text_in(frame: dict[str, Any], name: str) -> str:
+    """A text for people."""
+    if not isinstance(text := frame.get(name), str) or len(text) > STATUS_CHARS:
+        raise CommandError(f"{name}: at most {STATUS_CHARS} characters")
+    return text
+
+
+def place_in(frame: dict[str, Any]) -> Place | None:
+    """The session that a page was, if it says so."""
+    if (was := frame.get("was")) is None:
+        return None
+    if not isinstance(was, dict):
+        raise CommandError("was: link, epoch and slot")
+    return Place(id_in(was, "link"), number_in(was, "epoch"), number_in(was, "slot"))
+
+
+def subscriptions_in(frame: dict[str, Any]) -> list[Subscription]:
+    """What a page wants to hear; the levels are the pipeline's to judge."""
+    wanted = frame.get("subscriptions")
+    if not isinstance(wanted, list) or not all(isinstance(one, dict) for one in wanted):
+        raise CommandError("subscriptions: a list of group, level and channel")
+    if len(wanted) > _INVITED or not all(one.get("level") in LEVELS for one in wanted):
+        raise CommandError(f"subscriptions: at most {_INVITED}, each of a level: {', '.join(sorted(LEVELS))}")
+    return [
+        Subscription(id_in(one, "group"), one["level"], id_in(one, "channel") if "channel" in one else None)
+        for one in wanted
+    ]
 
 
 def _checked(value: Any, name: str) -> str:

@@ -11,7 +11,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ import msgspec
 from aiohttp import WSCloseCode, web
 from yarl import URL
 
-from examples.gateway.connection import BAD_HELLO, NOT_REGISTERED, VOID, Connection
+from examples.gateway.connection import BAD_HELLO, NOT_REGISTERED, TAKEN, Connection
 from examples.gateway.frames import (
     COMMANDS,
     ID_CHARS,
@@ -30,28 +30,25 @@ from examples.gateway.frames import (
     frame_of,
     id_in,
     number_in,
+    place_in,
     pull_in,
+    subscriptions_in,
+    text_in,
     users_in,
 )
+from examples.gateway.pages import Pages, json_of, page
 from examples.gateway.people import People, Watch
 from examples.gateway.servers import Servers
 from linkcast_gateway import (
     BODY_BYTES,
     Answer,
-    Changed,
     GatewayError,
-    Group,
-    Handler,
-    Head,
     Link,
-    Message,
-    Notice,
     NotRegisteredError,
     PullError,
     RefusedError,
-    Registration,
+    Resumed,
     Session,
-    Signal,
     Views,
 )
 
@@ -62,12 +59,14 @@ PAGE: Final = Path(__file__).parent / "page"
 _HELLO_S: Final = 10
 _PING_S: Final = 20
 _PULSE_S: Final = 1.0
+_PLATFORM: Final = "web"
+#: Close codes of a page that does not come back; a line that breaks has another one, or none.
+_GOOD_BYE: Final = frozenset({1000, 1001})
 _FRAME_BYTES: Final = 2 * BODY_BYTES + 4_096
 _POLICY: Final = "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; frame-ancestors 'none'"
-_json: Final = msgspec.json.Encoder().encode
 
 
-class Gateway(Handler):
+class Gateway(Pages):
     """One gateway: one link, its connections, its page.
 
     Args:
@@ -80,14 +79,13 @@ class Gateway(Handler):
     """
 
     def __init__(self, app: str, link: str, kafka: str, views: Views, address: str, peers: Sequence[str] = ()) -> None:
+        super().__init__()
         self.link = Link(link, kafka, self, address=address)
         self._app = app
         self._views = views
         self._gateways = sorted([address, *peers])
-        self._connections: dict[int, Connection] = {}
         self._servers = Servers(app, views)
         self._watch = Watch(app, views, self._watched, self._tell_people)
-        self._written = self._resyncs = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     def application(self) -> web.Application:
@@ -113,91 +111,6 @@ class Gateway(Handler):
         await self.link.stop()
         await self._views.close()
 
-    # What the link tells.
-
-    def on_registered(self, registration: Registration) -> None:
-        """The next `hello` is served."""
-        log.info("open: epoch %s", registration.epoch)
-
-    def on_void(self) -> None:
-        """Every session died with the registration: the pages come back by themselves."""
-        self._close_all(VOID, b"the link's registration ended")
-
-    def on_failed(self, error: GatewayError) -> None:
-        """The link has given up: whoever runs this must act, and `/health` says so."""
-        log.critical("this gateway takes nothing any more: %s", error)
-
-    def on_live(self, group: Group, slots: Sequence[int], heads: Sequence[tuple[str, int]]) -> None:
-        """Tell the pages that they hear the group now, and how far it is."""
-        frame = _json({"t": "live", "group": group.name, "heads": dict(heads)})
-        for connection in self._of(slots):
-            connection.groups.add(group.name)
-            connection.push(frame)
-            if connection.watching == group.name:
-                self._begin_watching(connection, group.name)
-
-    def on_gone(self, group: Group, slots: Sequence[int]) -> None:
-        """Tell the pages that they left the group."""
-        frame = _json({"t": "gone", "group": group.name})
-        for connection in self._of(slots):
-            connection.groups.discard(group.name)
-            connection.push(frame)
-
-    def on_forgotten(self, source: int, bindings: Mapping[Group, Sequence[int]]) -> None:
-        """Tell the pages that they may be missing something until `live` comes again."""
-        del source
-        self._resyncs += 1
-        for group, slots in bindings.items():
-            frame = _json({"t": "waiting", "group": group.name})
-            for connection in self._of(slots):
-                connection.groups.discard(group.name)
-                connection.push(frame)
-
-    def on_message(self, group: Group, message: Message, slots: Sequence[int]) -> None:
-        """One frame, made once, to each page."""
-        del group
-        self._written += self._push(_json(page(message)), slots)
-
-    def on_signal(self, group: Group, signal: Signal, slots: Sequence[int]) -> None:
-        """One frame, made once, to each page."""
-        where = {"t": "signal", "group": group.name, "channel": signal.channel}
-        self._push(_json({**where, "sender": signal.sender, "kind": signal.kind, "body": signal.body}), slots)
-
-    def on_head(self, group: Group, head: Head, slots: Sequence[int]) -> None:
-        """Whoever lacks the newest message learns of it now."""
-        self._push(_json({"t": "head", "group": group.name, "channel": head.channel, "seq": head.seq}), slots)
-
-    def on_changed(self, group: Group, changed: Changed, slots: Sequence[int]) -> None:
-        """Pages that show a server ask anew what it is."""
-        told = {"version": changed.version, "since": changed.since, "what": changed.what, "channels": changed.channels}
-        self._push(_json({"t": "changed", "group": group.name, **told}), slots)
-
-    def on_notice(self, app: str, user: str, notice: Notice, slots: Sequence[int]) -> None:
-        """A notice to a person, to each of their pages."""
-        del app, user
-        self._push(_json({"t": "notice", "notice": notice}), slots)
-
-    def on_answer(self, slot: int, answer: Answer) -> None:
-        """An answer to the page that asked."""
-        self._push(_json(answer), (slot,))
-
-    def _of(self, slots: Sequence[int]) -> list[Connection]:
-        """The connections of these slots; those that are closed already have none."""
-        found = self._connections
-        return [found[slot] for slot in slots if slot in found]
-
-    def _push(self, frame: bytes, slots: Sequence[int]) -> int:
-        """Send a frame to each; tells to how many."""
-        connections = self._of(slots)
-        for connection in connections:
-            connection.push(frame)
-        return len(connections)
-
-    def _close_all(self, code: int, why: bytes) -> None:
-        for connection in self._connections.values():
-            connection.close(code, why)
-        self._connections = {}
-
     # What pages are told besides.
 
     async def _beat(self) -> None:
@@ -221,21 +134,22 @@ class Gateway(Handler):
             "resyncs": self._resyncs,
             "written": self._written,
         }
-        return _json(pulse)
+        return json_of(pulse)
 
     def _watched(self) -> set[str]:
         """The groups that somebody here looks at, and may."""
         return {one.watching for one in self._connections.values() if one.watching in one.groups and one.watching}
 
     def _tell_people(self, group: str, people: People | str) -> None:
-        frame = _json({"t": "people", "group": group, "error": people} if isinstance(people, str) else people)
+        frame = json_of({"t": "people", "group": group, "error": people} if isinstance(people, str) else people)
         for connection in self._connections.values():
             if connection.watching == group and group in connection.groups:
                 connection.push(frame)
 
-    def _begin_watching(self, connection: Connection, group: str) -> None:
+    def _watching(self, connection: Connection, group: str) -> None:
+        """Tell who is there, as far as it is known; the rest follows."""
         if (known := self._watch.begin(group)) is not None:
-            connection.push(_json(known))
+            connection.push(json_of(known))
 
     # What pages ask.
 
@@ -257,7 +171,8 @@ class Gateway(Handler):
         socket = web.WebSocketResponse(heartbeat=_PING_S, max_msg_size=_FRAME_BYTES)
         await socket.prepare(request)
         try:
-            session = await self._hello(socket)
+            hello = await self._hello(socket)
+            session = self._session(hello)
         except (CommandError, TimeoutError) as error:
             await socket.close(code=BAD_HELLO, message=str(error).encode() or b"no hello")
             return socket
@@ -266,25 +181,41 @@ class Gateway(Handler):
             return socket
         transport = request.transport
         connection = Connection(socket, session, transport.abort if transport else _nothing)
+        if (before := self._connections.get(session.slot)) is not None:
+            before.close(TAKEN, b"it goes on in a new connection")
         self._connections[session.slot] = connection
+        connection.groups = {group.name for group in self.link.groups_of(session)}
         try:
-            await self._serve(socket, connection)
+            await self._serve(socket, connection, hello)
         finally:
             if self._connections.get(session.slot) is connection:
                 del self._connections[session.slot]
-            with contextlib.suppress(NotRegisteredError):
-                await self.link.down(session)
+                await self._ended(session, socket.close_code)
             await connection.ended()
         return socket
 
-    async def _hello(self, socket: web.WebSocketResponse) -> Session:
-        """Who is there; gives them a slot."""
+    async def _ended(self, session: Session, code: int | None) -> None:
+        """A page that said good-bye is gone; another one may come back, and go on as what it was."""
+        with contextlib.suppress(NotRegisteredError):
+            if code in _GOOD_BYE:
+                await self.link.down(session)
+            else:
+                await self.link.lost(session)
+
+    async def _hello(self, socket: web.WebSocketResponse) -> dict[str, Any]:
+        """Who is there."""
         frame = frame_of(await socket.receive(timeout=_HELLO_S))
         if frame.get("t") != "hello":
             raise CommandError("say hello first")
-        return self.link.new_session(self._app, id_in(frame, "name"), id_in(frame, "device"))
+        return frame
 
-    async def _serve(self, socket: web.WebSocketResponse, connection: Connection) -> None:
+    def _session(self, hello: dict[str, Any]) -> Session:
+        """Its slot: the one that it had, if it comes back in time."""
+        who = self._app, id_in(hello, "name"), id_in(hello, "device")
+        was = place_in(hello)
+        return self.link.new_session(*who) if was is None else self.link.old_session(*who, was)
+
+    async def _serve(self, socket: web.WebSocketResponse, connection: Connection, hello: dict[str, Any]) -> None:
         """Announce the session, then take its frames in order."""
         registration = self.link.registration
         welcome = {
@@ -297,17 +228,42 @@ class Gateway(Handler):
             "now": time.time_ns() // 1_000_000,
             "body_bytes": BODY_BYTES,
         }
-        connection.push(_json(welcome))
+        connection.push(json_of(welcome))
         connection.push(self._pulse())
         with contextlib.suppress(NotRegisteredError):  # the socket is being closed as void
-            await self.link.up(connection.session)
+            await self._begin(connection.session, hello)
             async for message in socket:
                 try:
                     await self._command(connection, frame_of(message))
                 except NotRegisteredError:
                     raise
                 except (CommandError, GatewayError) as error:
-                    connection.push(_json({"t": "error", "text": str(error)}))
+                    connection.push(json_of({"t": "error", "text": str(error)}))
+
+    async def _begin(self, session: Session, hello: dict[str, Any]) -> None:
+        ground = hello.get("background") is True
+        if (was := place_in(hello)) is None:
+            await self.link.up(session, _PLATFORM, background=ground)
+        else:
+            await self.link.resume(session, was, _PLATFORM, background=ground)
+
+    def on_resumed(self, resumed: Resumed) -> None:
+        """A page goes on. With its slot it kept what it hears: nobody else tells it how far that is by now."""
+        if (connection := self._connections.get(resumed.slot)) is None:
+            return
+        connection.push(json_of({"t": "resumed", "known": resumed.known}))
+        if resumed.known:
+            connection.spawn(self._live_again(connection))
+
+    async def _live_again(self, connection: Connection) -> None:
+        for group, joined in self.link.groups_of(connection.session).items():
+            self.on_drive(group, joined, (connection.session.slot,))
+            try:
+                heads = await self._servers.heads(group.name)
+            except PullError as error:
+                log.info("how far %s is: %s", group.name, error)
+                heads = []
+            self.on_live(group, (connection.session.slot,), heads)
 
     async def _command(self, connection: Connection, frame: dict[str, Any]) -> None:
         if frame.get("request") is not None:
@@ -320,10 +276,9 @@ class Gateway(Handler):
             case "watch":
                 connection.watching = id_in(frame, "group")
                 if connection.watching in connection.groups:
-                    self._begin_watching(connection, connection.watching)
-            case "typing":
-                where = (id_in(frame, "group"), b"{}", channel_in(frame))
-                await self.link.signal(connection.session, *where, kind="typing")
+                    self._watching(connection, connection.watching)
+            case "typing" | "ground" | "subscribe" | "unsubscribe" | "follow" | "unfollow" | "status" | "kick":
+                await self._hear(connection, frame)
             case "server" | "channel" | "inbox" | "command":
                 self._serve_server(connection, frame)
             case "direct":
@@ -333,10 +288,48 @@ class Gateway(Handler):
             case _:
                 raise CommandError("no such command")
 
+    async def _hear(self, connection: Connection, frame: dict[str, Any]) -> None:
+        """What a page wants to hear, and what it says of itself."""
+        session = connection.session
+        match frame["t"]:
+            case "typing":
+                where = (id_in(frame, "group"), b"{}", channel_in(frame))
+                await self.link.signal(session, *where, kind="typing")
+            case "ground":
+                await self.link.ground(session, background=frame.get("background") is True)
+            case "subscribe":
+                await self.link.subscribe(session, subscriptions_in(frame))
+            case "unsubscribe":
+                await self.link.unsubscribe(session, subscriptions_in(frame))
+            case "follow":
+                await self.link.watch(session, users_in(frame))
+            case "unfollow":
+                await self.link.unwatch(session, users_in(frame))
+            case "status":
+                self._wait_for(connection, frame, self.link.set_status(session, text_in(frame, "status")))
+            case _:
+                self._wait_for(connection, frame, self.link.kick(session))
+
+    def _wait_for(self, connection: Connection, frame: dict[str, Any], asked: Coroutine[Any, Any, Answer]) -> None:
+        """Tell the page what is answered; it need not wait for it."""
+        if not connection.spawn(self._tell_answer(connection, asked)):
+            asked.close()
+            raise CommandError(f"{frame['t']}: one after the other, please")
+
+    async def _tell_answer(self, connection: Connection, asked: Coroutine[Any, Any, Answer]) -> None:
+        try:
+            answer: Answer = await asked
+        except RefusedError as refusal:
+            answer = refusal.answer
+        except (GatewayError, TypeError) as error:
+            connection.push(json_of({"t": "error", "text": str(error)}))
+            return
+        connection.push(json_of(answer))
+
     async def _send(self, session: Session, frame: dict[str, Any]) -> None:
         body = json.dumps(frame.get("body"), ensure_ascii=False, separators=(",", ":")).encode()
         what = (id_in(frame, "group"), id_in(frame, "client_id"), number_in(frame, "tried_at"), body)
-        await self.link.send(session, *what, channel=channel_in(frame))
+        await self.link.send(session, *what, channel=channel_in(frame), mentions=users_in(frame, "mentions"))
 
     async def _relate(self, session: Session, frame: dict[str, Any]) -> None:
         """Who is in a group."""
@@ -373,20 +366,8 @@ class Gateway(Handler):
         if frame.get("what") not in COMMANDS or not isinstance(fields, dict) or OURS & fields.keys():
             raise CommandError("no such command")
         group, request = id_in(frame, "group"), id_in(frame, "request")
-        if not connection.spawn(self._ask_for(connection, group, request, frame["what"], fields)):
-            raise CommandError("one after the other, please")
-
-    async def _ask_for(
-        self, connection: Connection, group: str, request: str, what: str, fields: dict[str, Any]
-    ) -> None:
-        try:
-            answer: Answer = await self.link.command(connection.session, group, what, request=request, **fields)
-        except RefusedError as refusal:
-            answer = refusal.answer
-        except (GatewayError, TypeError) as error:
-            connection.push(_json({"t": "error", "text": str(error)}))
-            return
-        connection.push(_json(answer))
+        session = connection.session
+        self._wait_for(connection, frame, self.link.command(session, group, frame["what"], request=request, **fields))
 
     def _begin_asking(self, connection: Connection, frame: dict[str, Any]) -> None:
         """What a server is to this user, who sees a channel, or what the user was told."""
@@ -403,16 +384,16 @@ class Gateway(Handler):
                 asked = self._servers.channel(told["group"], told["channel"], user)
         if told["t"] != "inbox" and told["group"] not in connection.groups:
             asked.close()
-            connection.push(_json({**told, "error": "not_live"}))
+            connection.push(json_of({**told, "error": "not_live"}))
         elif not connection.spawn(self._tell(connection, told, asked)):
             asked.close()
-            connection.push(_json({**told, "error": "busy"}))
+            connection.push(json_of({**told, "error": "busy"}))
 
     async def _tell(self, connection: Connection, told: dict[str, str], asked: Coroutine[Any, Any, Any]) -> None:
         try:
-            connection.push(_json({**told, **msgspec.to_builtins(await asked)}))
+            connection.push(json_of({**told, **msgspec.to_builtins(await asked)}))
         except PullError as error:
-            connection.push(_json({**told, "error": error.code}))
+            connection.push(json_of({**told, "error": error.code}))
 
     def _begin_pull(self, connection: Connection, pull: dict[str, Any]) -> None:
         """Answer a pull, beside whatever else the page asks: a view that is slow holds up nothing.
@@ -420,9 +401,9 @@ class Gateway(Handler):
         Only of groups that the session hears, and of channels that its user sees: nobody reads what they may not.
         """
         if pull["group"] not in connection.groups:
-            connection.push(_json({**pull, "error": "not_live"}))
+            connection.push(json_of({**pull, "error": "not_live"}))
         elif not connection.spawn(self._pull(connection, pull)):
-            connection.push(_json({**pull, "error": "busy"}))
+            connection.push(json_of({**pull, "error": "busy"}))
 
     async def _pull(self, connection: Connection, pull: dict[str, Any]) -> None:
         group, channel = pull["group"], pull["channel"]
@@ -431,28 +412,18 @@ class Gateway(Handler):
                 await self._servers.admit(group, channel, connection.session.user)
             found = await self._views.page(self._app, group, channel, pull["after"], pull["before"], pull["limit"])
         except PullError as error:
-            connection.push(_json({**pull, "error": error.code}))
+            connection.push(json_of({**pull, "error": error.code}))
         else:
             connection.push(
-                _json({**pull, "messages": [page(message) for message in found.messages], "more": found.more})
+                json_of(
+                    {
+                        **pull,
+                        "messages": [page(message) for message in found.messages],
+                        "more": found.more,
+                        "head": found.head,
+                    }
+                )
             )
-
-
-def page(message: Message) -> dict[str, Any]:
-    """A message as pages get it, pushed or pulled."""
-    return {
-        "t": "message",
-        "group": message.group,
-        "channel": message.channel,
-        "seq": message.seq,
-        "prev": message.prev,
-        "at": message.at,
-        "sender": message.sender,
-        "device": message.device,
-        "client_id": message.client_id,
-        "kind": message.kind,
-        "body": message.body,
-    }
 
 
 def _nothing() -> None:

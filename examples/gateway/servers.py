@@ -35,6 +35,15 @@ class _Group(msgspec.Struct):
     profile: _Profile = _Profile()
 
 
+class _Head(msgspec.Struct):
+    channel: str
+    head: int
+
+
+class _Heads(msgspec.Struct):
+    channels: list[_Head] = []
+
+
 class _List(msgspec.Struct):
     roles: list[str]
     members: list[Member]
@@ -81,6 +90,15 @@ class Servers:
             ],
             "me": me,
         }
+
+    async def heads(self, group: str) -> list[tuple[str, int]]:
+        """How far the channels of a group are, if they are few.
+
+        Raises:
+            PullError: there is no answer.
+        """
+        found = await self._views.get(self._path(group), _Heads)
+        return [(one.channel, one.head) for one in found.channels]
 
     async def channel(self, group: str, channel: str, user: str) -> dict[str, Any]:
         """Who sees a channel, by what the user does, and for who manages channels the lists; for whoever sees it.

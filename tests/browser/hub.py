@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,19 +20,27 @@ from linkcast_gateway import (
     Accepted,
     Access,
     Applied,
+    Done,
     Group,
     Handler,
     Head,
     Message,
     NotRegisteredError,
     Page,
+    Place,
+    Presence,
     PullError,
     Refused,
     RefusedError,
     Registration,
+    Resumed,
     Session,
     Signal,
+    Subscribed,
+    Subscription,
+    Unread,
     Views,
+    Wanted,
 )
 
 T = TypeVar("T")
@@ -43,6 +51,7 @@ class Team:
     """One group."""
 
     members: dict[str, None] = field(default_factory=dict)  # in the order of joining
+    joined: str = "messages"  # what members hear unasked
     messages: list[Message] = field(default_factory=list)
     version: int = 0
 
@@ -61,13 +70,18 @@ class Hub:
         self.refusing: str | None = None  # the next send is refused with this code
         self.seen: dict[str, set[str]] = {}  # channels that a user sees, beside `main`
         self.asked: list[tuple[str, str, dict[str, Any]]] = []  # commands: by whom, which, what
+        self.statuses: dict[str, str] = {}
+        self.version = 0  # of what is told of users
         self.at = time.time_ns() // 1_000_000  # when the last message was accepted
 
     def bind(self, link: HubLink, session: Session, group: str) -> None:
         heads = [("main", len(self.teams[group].messages))]
+        link.handler.on_drive(Group("demo", group), self.teams[group].joined, (session.slot,))
         link.handler.on_live(Group("demo", group), (session.slot,), heads)
 
-    def send(self, link: HubLink, session: Session, group: str, client_id: str, body: bytes) -> None:
+    def send(
+        self, link: HubLink, session: Session, group: str, client_id: str, body: bytes, mentions: Sequence[str]
+    ) -> None:
         if self.refusing is not None:
             code, self.refusing = self.refusing, None
             refused = Refused(code, app="demo", group=group, client_id=client_id, slot=session.slot)
@@ -78,6 +92,7 @@ class Hub:
         self.resends += len(known)
         if not known:
             known = [self.write(group, session.user, body, session.device, client_id)]
+            known[0].mentions = list(mentions)
             self.push(group, known[0])
         seq, at = known[0].seq, known[0].at
         link.handler.on_answer(session.slot, Accepted("demo", group, "main", client_id, seq, at, slot=session.slot))
@@ -92,16 +107,46 @@ class Hub:
         return messages[-1]
 
     def push(self, group: str, entry: Message | Head | Signal) -> None:
+        """To sessions in the foreground that hear the group; a notice in place of a message to the others."""
+        team = self.teams[group]
         for link in self.links:
-            slots = [s.slot for s in link.sessions.values() if s.user in self.teams[group].members]
             link.state.lots += 1
+            slots = [s.slot for s in link.sessions.values() if s.user in team.members]
+            asked = {slot for slot in slots if Subscription(group, "messages", "main") in link.subscribed[slot]}
+            heard = [
+                slot for slot in slots if slot not in link.background and (team.joined == "messages" or slot in asked)
+            ]
             match entry:
                 case Head():
-                    link.handler.on_head(Group("demo", group), entry, slots)
+                    link.handler.on_head(Group("demo", group), entry, heard)
                 case Signal():
-                    link.handler.on_signal(Group("demo", group), entry, slots)
+                    link.handler.on_signal(Group("demo", group), entry, heard)
                 case Message():
-                    link.handler.on_message(Group("demo", group), entry, slots)
+                    link.handler.on_message(Group("demo", group), entry, heard)
+                    unread = Unread("demo", group, "main", entry.seq, 1)
+                    link.handler.on_unread(Group("demo", group), unread, [slot for slot in slots if slot not in heard])
+                    named = [slot for slot in slots if link.sessions[slot].user in entry.mentions]
+                    link.handler.on_mention(entry, named)
+
+    def drive(self, group: str, joined: str) -> None:
+        """Members hear something else of the group unasked."""
+        self.teams[group].joined = joined
+        for link in self.links:
+            slots = [s.slot for s in link.sessions.values() if s.user in self.teams[group].members]
+            link.handler.on_drive(Group("demo", group), joined, slots)
+
+    def presence_of(self, user: str) -> Presence:
+        """How a user is to be found."""
+        here = [(link, s.slot) for link in self.links for s in link.sessions.values() if s.user == user]
+        online = "online" if any(slot not in link.background for link, slot in here) else "background"
+        self.version += 1
+        return Presence(user, online if here else "offline", self.statuses.get(user, ""), self.version)
+
+    def tell_presence(self, user: str) -> None:
+        """Whoever watches a user hears how that one is to be found."""
+        presence = self.presence_of(user)
+        for link in self.links:
+            link.handler.on_presence("demo", [presence], [slot for slot in link.sessions if user in link.watched[slot]])
 
     def announce(self, group: str) -> None:
         """The group is quiet."""
@@ -118,6 +163,10 @@ class HubLink:
         self.state = SimpleNamespace(lots=0)
         self.failure = None
         self.sessions: dict[int, Session] = {}
+        self.background: set[int] = set()
+        self.subscribed: defaultdict[int, set[Subscription]] = defaultdict(set)
+        self.watched: defaultdict[int, set[str]] = defaultdict(set)
+        self.held: set[int] = set()
         self._hub = hub
         self._next_slot = 0
 
@@ -134,20 +183,92 @@ class HubLink:
         self._next_slot += 1
         return session
 
-    async def up(self, session: Session) -> None:
+    def old_session(self, app: str, user: str, device: str, was: Place) -> Session:
+        session = self.sessions.get(was.slot)
+        if (was.link, was.epoch) == (self.id, 41) and session == Session(was.slot, app, user, device):
+            self.held.discard(was.slot)
+            return session
+        return self.new_session(app, user, device)
+
+    def groups_of(self, session: Session) -> dict[Group, str]:
+        teams = self._hub.teams.items()
+        return {Group("demo", group): team.joined for group, team in teams if session.user in team.members}
+
+    async def up(self, session: Session, platform: str = "", *, background: bool = False) -> None:
+        assert platform == "web"
+        await self.ground(session, background=background)
         for group, team in self._hub.teams.items():
             if session.user in team.members:
                 self._hub.bind(self, session, group)
 
+    async def resume(self, session: Session, was: Place, platform: str = "", *, background: bool = False) -> None:
+        known = (was.link, was.slot) == (self.id, session.slot)
+        self.handler.on_resumed(Resumed(session.slot, known, 0))
+        if known:
+            await self.ground(session, background=background)
+        else:
+            await self.up(session, platform, background=background)
+
+    async def lost(self, session: Session) -> None:
+        self.held.add(session.slot)
+
     async def down(self, session: Session) -> None:
         self.sessions.pop(session.slot, None)
+        self._hub.tell_presence(session.user)
+
+    async def ground(self, session: Session, *, background: bool) -> None:
+        self.background = self.background | {session.slot} if background else self.background - {session.slot}
+        self.handler.on_ground((session.slot,), background=background)
+        self._hub.tell_presence(session.user)
+
+    async def subscribe(self, session: Session, subscriptions: Sequence[Subscription]) -> None:
+        self.subscribed[session.slot].update(subscriptions)
+        for group in {one.group for one in subscriptions}:
+            self._tell_subscribed(session, group)
+
+    async def unsubscribe(self, session: Session, subscriptions: Sequence[Subscription]) -> None:
+        self.subscribed[session.slot].difference_update(subscriptions)
+
+    def _tell_subscribed(self, session: Session, group: str) -> None:
+        here = [one for one in self.subscribed[session.slot] if one.group == group]
+        heads = [("main", len(self._hub.teams[group].messages)) for one in here if one.level == "messages"]
+        wanted = [Wanted(one.level, one.channel) for one in here]
+        self.handler.on_subscribed(session.slot, Subscribed("demo", group, session.slot, wanted, heads=heads))
+
+    async def watch(self, session: Session, users: Sequence[str]) -> None:
+        self.watched[session.slot].update(users)
+        told = [self._hub.presence_of(user) for user in users]
+        self.handler.on_presence("demo", told, (session.slot,))
+
+    async def unwatch(self, session: Session, users: Sequence[str]) -> None:
+        self.watched[session.slot].difference_update(users)
+
+    async def set_status(self, session: Session, status: str) -> Done:
+        self._hub.statuses[session.user] = status
+        self._hub.tell_presence(session.user)
+        return Done("demo", session.user, 1, "r", session.slot)
+
+    async def kick(self, session: Session) -> Done:
+        others = [(link, s) for link in self._hub.links for s in [*link.sessions.values()] if s.user == session.user]
+        others = [(link, one) for link, one in others if one is not session]
+        for link, one in others:
+            del link.sessions[one.slot]
+            link.handler.on_ended(one.slot, "kicked")
+        return Done("demo", session.user, len(others), "r", session.slot)
 
     async def send(
-        self, session: Session, group: str, client_id: str, tried_at: int, body: bytes, channel: str
+        self,
+        session: Session,
+        group: str,
+        client_id: str,
+        tried_at: int,
+        body: bytes,
+        channel: str,
+        mentions: Sequence[str],
     ) -> None:
         assert (tried_at > 0, channel) == (True, "main")
         if not self._hub.deaf:
-            self._hub.send(self, session, group, client_id, body)
+            self._hub.send(self, session, group, client_id, body, mentions)
 
     async def signal(self, session: Session, group: str, body: bytes, channel: str, kind: str) -> None:
         if session.user in self._hub.teams[group].members:
@@ -244,7 +365,9 @@ class HubViews(Views):
             case []:
                 self._map[names[0]] = self._map.get(names[0], 0) + (self._on.get(names[0]) != on)
                 self._on[names[0]] = on
-                answer: Any = {"version": team.version, "members": len(team.members), "map": self._map[names[0]]}
+                heads = [{"channel": "main", "head": len(team.messages)}]
+                about = {"version": team.version, "members": len(team.members), "map": self._map[names[0]]}
+                answer: Any = about | {"channels": heads}
             case ["link-map"]:
                 answer = {"links": [{"link": link, "sessions": len(users)} for link, users in on.items()]}
             case ["link-map", link]:

@@ -48,7 +48,7 @@ async def link(written: Written) -> Link:
     made = Link("L1", "nowhere:9", Heard())
     made.registration = Registration(epoch=41, partition=3, partitions=8)
     made.state = LinkState("L1", 41)
-    made._producer = written  # type: ignore[assignment]
+    made._producer = written
     return made
 
 
