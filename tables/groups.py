@@ -221,6 +221,11 @@ class Group:
         return made
 
     @property
+    def plain(self) -> bool:
+        """Whether everybody in it hears everything unasked."""
+        return not self.ruled and self.joined == "messages" and not self.asked
+
+    @property
     def asked(self) -> bool:
         """Whether any session subscribed to something of it, or did of late."""
         return bool(self._subscribed) or "subscriptions" in self.__dict__

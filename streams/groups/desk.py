@@ -41,6 +41,7 @@ from topics.deliveries import Bound, Drive, Unbound
 from topics.events import RelationEvent
 from topics.keys import key_of, partition_of, partitions_of
 from topics.memberships import Joined, Left, Unheard
+from topics.policy import Policy
 from topics.wire import ReplyTo, ToSession
 
 
@@ -144,7 +145,9 @@ class Desk:
 
     def settle(self, group: Group) -> None:
         """Tell the links which of their sessions began or ceased to listen; whatever follows finds them told."""
-        self._drive(group)
+        policy, members = self.policies.of(group.app), group.members.count
+        if group.judged is not policy or group.judged_members != members:
+            self._drive(group, policy, members)
         for outlet, change in group.map.take_changes().items():
             bound, unbound = change.bound, change.unbound
             self.counts["bound"] += len(bound)
@@ -161,11 +164,8 @@ class Desk:
         if group.ruled or group.asked:
             audiences.tell_changes(group)
 
-    def _drive(self, group: Group) -> None:
-        """Judge what sessions hear unasked, where the group's size or its app's policy is another one."""
-        policy, members = self.policies.of(group.app), len(group.members)
-        if group.judged is policy and group.judged_members == members:
-            return
+    def _drive(self, group: Group, policy: Policy, members: int) -> None:
+        """Judge what sessions hear unasked: the group's size or its app's policy is another one."""
         group.judged, group.judged_members = policy, members
         joined = joined_of(group.kind, members, policy, group.joined)
         if joined != group.joined:

@@ -134,7 +134,8 @@ def _deliver(desk: Desk, group: Group, send: Send, channel: Channel) -> None:
         desk.counts["narrow"] += 1
     desk.history.add(desk.partition, kept)
     channel.keep(channel.seq, kept)
-    unread.note(desk, group, send.channel, way)
+    if way.mode is not None or way.background or way.slow:
+        unread.note(desk, group, send.channel, way)
     if send.mentions:
         _mention(desk, group, send, kept)
     group.sent(send.channel)

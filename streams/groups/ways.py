@@ -39,11 +39,11 @@ class Way(NamedTuple):
 
 def way_of(desk: Desk, group: Group, channel: str) -> Way:
     """How what is sent into a channel now goes out. O(links)."""
+    if group.plain and not (desk.ground.any or desk.outbox.any_slow or desk.bursts):  # as a rule
+        return Way((Reach(0, 0, group.map.outlets),))
     if (mode := _mode(desk, group, channel)) is not None:
         return Way(_shown(desk, group, channel, None), mode=mode)
     reach = listeners(group, channel)
-    if not (desk.ground.any or desk.outbox.any_slow or group.asked):
-        return Way((reach,))
     outlets, background = reach.outlets, False
     if desk.ground.any:
         sides = sides_of(group, desk.ground)
@@ -74,7 +74,7 @@ def _mode(desk: Desk, group: Group, channel: str) -> Mode | None:
     """Why a channel goes narrow; None: it goes wide."""
     if group.joined != "messages":
         return "usual"
-    if group.kind != "direct" and desk.bursts.narrow(group.key, channel, desk.now_ms):
+    if desk.bursts and group.kind != "direct" and desk.bursts.narrow(group.key, channel, desk.now_ms):
         return "burst"
     return None
 
