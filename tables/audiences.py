@@ -218,10 +218,6 @@ class Audiences:
         """Every one, with the places of its rule."""
         return self._by_signature.values()
 
-    def of_place(self, place: Place) -> Audience:
-        """Who sees a place."""
-        return self._of[place]
-
     def of_ordinal(self, outlet: Outlet, ordinal: int) -> list[int]:
         """The audiences that a link knows and that a member is in, as far as links were told: deltas say the rest."""
         known = self._told_on.get(outlet, ())

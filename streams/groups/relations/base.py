@@ -11,7 +11,7 @@ from streams.groups.desk import Desk
 from streams.groups.refusal import RefusalError
 from tables.groups import Group
 from tables.permissions import held, may, may_in, outranks, outranks_role
-from tables.structure import Place, Structure
+from tables.structure import Place
 from topics.entities import Permission
 from topics.events import RelationEvent
 from topics.relations import Asked, Large
@@ -99,12 +99,6 @@ def require_held(group: Group, asker: int | None, given: int, place: Place | Non
     """
     if asker is not None and given & ~held(group, asker, place):
         raise RefusalError("not_permitted")
-
-
-def to_change(group: Group) -> Structure:
-    """The group's structure, to be changed. The audiences that follow from how it is are there first."""
-    _ = group.audiences
-    return group.structure
 
 
 def ordinals_of(pairs: Pairs) -> BitMap:

@@ -9,7 +9,7 @@ from pyroaring import BitMap
 
 from streams.groups.desk import Desk
 from streams.groups.refusal import RefusalError
-from streams.groups.relations.base import Handler, columns, publish, require, to_change
+from streams.groups.relations.base import Handler, columns, publish, require
 from tables.chores import Disband
 from tables.groups import Group
 from topics.entities import Profile
@@ -76,7 +76,7 @@ def _transfer(desk: Desk, group: Group, command: TransferOwnership) -> int:
         publish(desk, group, command, Muted, until=0, users=[command.to], ordinals=[to])
     owners = BitMap([to] if group.owner is None else [to, group.owner])
     before = None if group.owner is None else group.members.users_at([group.owner])[0]
-    structure = to_change(group) if group.ruled else None  # before there is another owner
+    structure = group.structure if group.ruled else None  # before there is another owner
     group.owner = to
     if structure is not None:
         group.touched(structure.everywhere(owners))

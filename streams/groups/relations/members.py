@@ -10,9 +10,8 @@ from pyroaring import BitMap
 
 from streams.groups.desk import Desk
 from streams.groups.refusal import RefusalError
-from streams.groups.relations.base import Handler, columns, publish, require
+from streams.groups.relations.base import Handler, columns, ordinals_of, publish, require, require_above
 from tables.groups import Group
-from tables.permissions import outranks
 from topics.entities import MemberProfile
 from topics.events import (
     Banned,
@@ -105,21 +104,6 @@ def _spare_owner(group: Group, users: Sequence[str]) -> None:
         raise RefusalError("owner_stays")
 
 
-def _require_above(group: Group, asker: int | None, users: Iterable[str]) -> None:
-    """Refuse who asks, unless it ranks above all of these that are members; the back end does.
-
-    Raises:
-        RefusalError: not_permitted.
-    """
-    if asker is not None and not outranks(group, asker, BitMap(_members_of(group, users))):
-        raise RefusalError("not_permitted")
-
-
-def _members_of(group: Group, users: Iterable[str]) -> dict[int, str]:
-    """Those of these users who are members: ordinal -> user."""
-    return {ordinal: user for user, ordinal in group.members.named(users)}
-
-
 def _add(desk: Desk, group: Group, command: AddMembers) -> int:
     changeable(group)
     require(group, command.by, "manage_members")
@@ -136,7 +120,7 @@ def _remove(desk: Desk, group: Group, command: RemoveMembers) -> int:
     if set(command.users) == {command.by}:
         return _leave(desk, group, command, command.users, "left")
     asker = require(group, command.by, "kick")
-    _require_above(group, asker, command.users)
+    require_above(group, asker, ordinals_of(group.members.named(command.users)))
     return _leave(desk, group, command, command.users, "kicked")
 
 
@@ -188,8 +172,9 @@ def _mute(desk: Desk, group: Group, command: Mute) -> int:
 
 def _mute_members(desk: Desk, group: Group, command: Mute, asker: int | None, until: int) -> int:
     _spare_owner(group, command.users)
-    _require_above(group, asker, command.users)
-    members = _members_of(group, command.users)
+    named = group.members.named(command.users)
+    require_above(group, asker, ordinals_of(named))
+    members = {ordinal: user for user, ordinal in named}
     mutes, limit = group.mutes, desk.policies.of(group.app).muted_members
     mutes.drop_expired(desk.now_ms)
     if until and len(mutes) + sum(not mutes.until(ordinal) for ordinal in members) > limit:
@@ -221,7 +206,8 @@ def _ban(desk: Desk, group: Group, command: BanMembers) -> int:
         raise RefusalError("bad_command")
     asker = require(group, command.by, "ban")
     _spare_owner(group, command.users)
-    _require_above(group, asker, command.users)
+    if asker is not None:
+        require_above(group, asker, ordinals_of(group.members.named(command.users)))
     limit = desk.policies.of(group.app).banned_users
     if len(group.bans) + len(command.users) > limit:
         new = len(group.bans.let_in(dict.fromkeys(command.users), desk.now_ms))

@@ -18,7 +18,6 @@ from streams.groups.relations.base import (
     require_above,
     require_above_role,
     require_held,
-    to_change,
 )
 from tables.grants import Grant, mask_of, names_of
 from tables.groups import Group
@@ -40,7 +39,7 @@ def _create(desk: Desk, group: Group, command: CreateRole) -> int:
     role = _tidy(Role(command.role, **{name: getattr(command, name) for name in _FIELDS}))
     _require_below(group, asker, role)
     require_held(group, asker, mask_of(role.allow))
-    to_change(group).roles.put(role)
+    group.structure.roles.put(role)
     group.touched({})
     publish(desk, group, command, RoleCreated, role=role)
     return 1
@@ -58,7 +57,7 @@ def _update(desk: Desk, group: Group, command: UpdateRole) -> int:
     require_held(group, asker, given(_grant(before), _grant(role)))
     if role == before:
         return 0
-    to_change(group).roles.put(role)
+    group.structure.roles.put(role)
     group.touched({})
     publish(desk, group, command, RoleUpdated, role=role)
     return 1
@@ -69,7 +68,7 @@ def _delete(desk: Desk, group: Group, command: DeleteRole) -> int:
     role = _role(group, command.role, given=True)
     require_above_role(group, asker, role.role)
     require_held(group, asker, mask_of(role.deny))
-    holders, touched = to_change(group).delete_role(role.role)
+    holders, touched = group.structure.delete_role(role.role)
     group.touched(touched)
     publish(desk, group, command, RoleDeleted, role=role.role)
     return max(1, len(holders))
@@ -82,7 +81,7 @@ def _add_members(desk: Desk, group: Group, command: AddRoleMembers) -> int:
     require_above_role(group, asker, role.role)
     require_above(group, asker, ordinals_of(members))
     require_held(group, asker, mask_of(role.allow))
-    added, touched = to_change(group).add_role_members(role.role, ordinals_of(members))
+    added, touched = group.structure.add_role_members(role.role, ordinals_of(members))
     if added:
         group.touched(touched)
         users, ordinals = columns(only(members, added))
@@ -97,7 +96,7 @@ def _remove_members(desk: Desk, group: Group, command: RemoveRoleMembers) -> int
     require_above_role(group, asker, role.role)
     require_above(group, asker, ordinals_of(members))
     require_held(group, asker, mask_of(role.deny))
-    removed, touched = to_change(group).remove_role_members(role.role, ordinals_of(members))
+    removed, touched = group.structure.remove_role_members(role.role, ordinals_of(members))
     if removed:
         group.touched(touched)
         users, ordinals = columns(only(members, removed))

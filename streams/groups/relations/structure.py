@@ -20,7 +20,6 @@ from streams.groups.relations.base import (
     require_above_role,
     require_held,
     require_in,
-    to_change,
 )
 from streams.groups.relations.roles import given
 from tables.grants import Grant, mask_of, names_of
@@ -67,7 +66,7 @@ def _create_channel(desk: Desk, group: Group, command: CreateChannel) -> int:
     info = _standing(Channel(**{name: getattr(command, name) for name in _NEW_CHANNEL}))
     _check_move(group, command.by, info)
     black, white = _roles(group, command.black_roles), _roles(group, command.white_roles)
-    group.touched(to_change(group).create_channel(info, black, white, group.members.bits))
+    group.touched(group.structure.create_channel(info, black, white, group.members.bits))
     publish(desk, group, command, ChannelCreated, channel=info, black_roles=black, white_roles=white)
     return 1
 
@@ -81,7 +80,7 @@ def _update_channel(desk: Desk, group: Group, command: UpdateChannel) -> int:
         _check_move(group, command.by, info)
     if info == before:
         return 0
-    group.touched(to_change(group).update_channel(info, group.members.bits))
+    group.touched(group.structure.update_channel(info, group.members.bits))
     publish(desk, group, command, ChannelUpdated, channel=info)
     return 1
 
@@ -90,7 +89,7 @@ def _delete_channel(desk: Desk, group: Group, command: DeleteChannel) -> int:
     channel = command.channel
     _channel_place(group, channel)
     require_in(group, command.by, channel, "manage_channels")
-    group.touched(to_change(group).delete_channel(channel, group.members.bits))
+    group.touched(group.structure.delete_channel(channel, group.members.bits))
     if (numbers := group.numbers(channel)).seq:
         numbers.end()
     publish(desk, group, command, ChannelDeleted, channel=channel)
@@ -107,7 +106,7 @@ def _create_category(desk: Desk, group: Group, command: CreateCategory) -> int:
         raise RefusalError("limit_reached", limit)
     info = Category(**{name: getattr(command, name) for name in _OF_CATEGORY})
     black, white = _roles(group, command.black_roles), _roles(group, command.white_roles)
-    group.touched(to_change(group).create_category(info, black, white, group.members.bits))
+    group.touched(group.structure.create_category(info, black, white, group.members.bits))
     publish(desk, group, command, CategoryCreated, category=info, black_roles=black, white_roles=white)
     return 1
 
@@ -119,7 +118,7 @@ def _update_category(desk: Desk, group: Group, command: UpdateCategory) -> int:
     info = msgspec.structs.replace(before, **_named(command, _OF_CATEGORY))
     if info == before:
         return 0
-    group.touched(to_change(group).update_category(info, group.members.bits))
+    group.touched(group.structure.update_category(info, group.members.bits))
     publish(desk, group, command, CategoryUpdated, category=info)
     return 1
 
@@ -127,7 +126,7 @@ def _update_category(desk: Desk, group: Group, command: UpdateCategory) -> int:
 def _delete_category(desk: Desk, group: Group, command: DeleteCategory) -> int:
     place = _category_place(group, command.category)
     require_in(group, command.by, place, "manage_channels")
-    group.touched(to_change(group).delete_category(command.category, group.members.bits))
+    group.touched(group.structure.delete_category(command.category, group.members.bits))
     publish(desk, group, command, CategoryDeleted, category=command.category)
     return 1
 
@@ -141,7 +140,7 @@ def _edit_list(desk: Desk, group: Group, command: EditList) -> int:
     if len(roles) > limits.LIST_ROLES:
         raise RefusalError("limit_reached", limits.LIST_ROLES)
     to_add, to_remove = group.members.named(command.add_users), group.members.named(command.remove_users)
-    change = to_change(group).edit_list(
+    change = group.structure.edit_list(
         place,
         which,
         clear=command.clear,
@@ -188,7 +187,7 @@ def _set_override(desk: Desk, group: Group, command: SetOverride) -> int:
     require_held(group, asker, given(before, grant), place)
     if holder not in overrides and grant != _NO_GRANT and len(overrides) >= limits.OVERRIDES:
         raise RefusalError("limit_reached", limits.OVERRIDES)
-    if not to_change(group).set_override(place, holder, grant):
+    if not group.structure.set_override(place, holder, grant):
         return 0
     override = Override(command.role, command.user, names_of(grant.allow), names_of(grant.deny))
     publish(desk, group, command, OverrideSet, override=override, channel=command.channel, category=command.category)
