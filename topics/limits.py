@@ -99,6 +99,7 @@ SINK_BATCH_BYTES: Final = 8 << 20  # bytes of a batch of the sinks: the more of 
 BATCH_OUTPUT_BYTES: Final = 16 << 20  # about what a batch may write: it takes so few records as fit
 BATCH_WORK_MS: Final = 100  # CPU time that applying it should take: after a longer one the next takes fewer bytes
 LEAST_BATCH_BYTES: Final = 64 * 1024  # but so many, or one record
+LARGE_RECORD_BYTES: Final = 64 * 1024  # a record of so many is much work: a batch takes one, others' pass the next
 BATCH_GAP_MS: Final = 20  # batches of a partition begin no closer: a transaction costs as much for 1 record as for 100
 
 # What a partition may have waiting in memory before its fetch is paused.

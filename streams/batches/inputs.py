@@ -4,6 +4,10 @@ A record is taken when every other topic of the partition has one buffered or is
 overtake the relation that made its group. The end is a position compared with the last stable offset: what a log ends
 in besides records (commit markers, aborted transactions) holds nobody up. Each topic has its own share of the bounds,
 so one that waits for room always has records to take, and one that has none always has room: the merge cannot lock up.
+
+A large record (`limits.LARGE_RECORD_BYTES`) is as much work as a thousand others: a batch takes one at most. Those of
+other keys that came later pass the large ones that wait behind it, so a change of a million members in lots of 10,000
+holds up nobody but its own group. Order is kept for each key and within each topic.
 """
 
 from __future__ import annotations
@@ -71,17 +75,56 @@ class _Input:
     topic: str
     queue: deque[Raw] = field(default_factory=deque)
     size: int = 0
+    large: int = 0
     position: int = 0
     end: int | None = None
 
     @property
+    def is_all(self) -> bool:
+        """Whether there is nothing of it beyond what is buffered."""
+        return self.end is not None and self.position >= self.end
+
+    @property
     def blocks(self) -> bool:
         """Whether it may still hold a record older than the others' heads."""
-        return not self.queue and (self.end is None or self.position < self.end)
+        return not self.queue and not self.is_all
 
 
 def _size(raw: Raw) -> int:
     return len(raw.key or b"") + len(raw.value or b"")
+
+
+@dataclass(slots=True)
+class _Taking:
+    """A batch as it grows."""
+
+    max_records: int
+    max_bytes: int
+    large_bytes: int
+    records: list[Record] = field(default_factory=list)
+    touched: dict[str, int] = field(default_factory=dict)
+    size: int = 0
+    full: bool = False
+    large: _Input | None = None
+
+    def take(self, one: _Input) -> bool:
+        """Take a topic's head if it fits; whether it did."""
+        raw = one.queue[0]
+        size = _size(raw)
+        large = size >= self.large_bytes
+        bounded = len(self.records) >= self.max_records or self.size + size > self.max_bytes
+        if self.records and (bounded or (large and self.large is not None)):
+            self.full = True
+            return False
+        one.queue.popleft()
+        one.size -= size
+        self.size += size
+        self.records.append(Record(one.topic, raw.offset, raw.timestamp, raw.key, raw.value or b""))
+        self.touched[one.topic] = raw.offset + 1
+        if large:
+            one.large -= 1
+            self.large = one
+        return True
 
 
 class HoleError(Exception):
@@ -91,12 +134,14 @@ class HoleError(Exception):
 class Inputs:
     """Merges the topics of a partition; equal append times keep the order in which the topics are named."""
 
-    def __init__(self, offsets: Mapping[str, int]) -> None:
+    def __init__(self, offsets: Mapping[str, int], large_bytes: int = limits.LARGE_RECORD_BYTES) -> None:
         """Start empty.
 
         Args:
             offsets: the topics, in the order that breaks ties, and where each is read from.
+            large_bytes: a record of so many is a large one.
         """
+        self._large_bytes = large_bytes
         self._inputs = {topic: _Input(topic, position=offset) for topic, offset in offsets.items()}
         self._records_share = limits.QUEUE_RECORDS // len(self._inputs)
         self._bytes_share = limits.QUEUE_BYTES // len(self._inputs)
@@ -111,7 +156,9 @@ class Inputs:
         if fetched.since != one.position:
             raise HoleError(f"{topic}: read up to {one.position}, then from {fetched.since}")
         one.queue.extend(fetched.records)
-        one.size += sum(map(_size, fetched.records))
+        sizes = [_size(raw) for raw in fetched.records]
+        one.size += sum(sizes)
+        one.large += sum([size >= self._large_bytes for size in sizes])
         one.position, one.end = fetched.position, fetched.end
 
     def has_room(self, topic: str) -> bool:
@@ -130,6 +177,11 @@ class Inputs:
         inputs = self._inputs.values()
         records, size = sum([len(one.queue) for one in inputs]), sum([one.size for one in inputs])
         return records >= max(1, batch_records // 2) or size >= batch_bytes // 2
+
+    @property
+    def large(self) -> bool:
+        """Whether a large record waits."""
+        return any(one.large for one in self._inputs.values())
 
     @property
     def idle(self) -> bool:
@@ -164,26 +216,38 @@ class Inputs:
         return Backlog(spans_ms * waits // len(one.queue), waits)
 
     def take(self, max_records: int = limits.BATCH_RECORDS, max_bytes: int = limits.BATCH_BYTES) -> Batch:
-        """The next records in order, as many as fit the bounds (and at least one if any can be taken)."""
+        """The next records in order, as many as fit the bounds (and at least one if any can be taken).
+
+        Behind a large one only those that may pass what waits of its topic.
+        """
         backlog = self.backlog  # before: a batch may well take all that is fetched, and leave the rest in Kafka
-        records: list[Record] = []
-        touched: dict[str, int] = {}
-        size = 0
-        full = False
-        while not full and self.ready:
+        taking = _Taking(max_records, max_bytes, self._large_bytes)
+        while taking.large is None and not taking.full and self.ready:
             one, until = self._earliest()
-            while one.queue and one.queue[0].timestamp <= until:
-                raw = one.queue[0]
-                grown = size + _size(raw)
-                full = bool(records) and (len(records) >= max_records or grown > max_bytes)
-                if full:
-                    break
-                one.queue.popleft()
-                one.size -= grown - size
-                size = grown
-                records.append(Record(one.topic, raw.offset, raw.timestamp, raw.key, raw.value or b""))
-                touched[one.topic] = raw.offset + 1
-        return Batch(records, self._offsets(touched), backlog)
+            while taking.large is None and one.queue and one.queue[0].timestamp <= until and taking.take(one):
+                pass
+        if taking.large is not None:
+            self._pass(taking, taking.large)
+        return Batch(taking.records, self._offsets(taking.touched), backlog)
+
+    def _pass(self, taking: _Taking, passed: _Input) -> None:
+        """Take of the other topics, in order, until one has the key of an earlier record that is passed.
+
+        What has no key is of many groups, or of all: nothing passes it.
+        """
+        others = [one for one in self._inputs.values() if one is not passed]
+        waiting = iter(passed.queue)
+        behind = next(waiting, None)
+        keys: set[bytes | None] = set()
+        while not any(one.blocks for one in others) and any(one.queue for one in others):
+            first = min((one for one in others if one.queue), key=lambda one: one.queue[0].timestamp)
+            raw = first.queue[0]
+            while behind is not None and behind.timestamp <= raw.timestamp:
+                keys.add(behind.key)
+                behind = next(waiting, None)
+            known = behind is not None or passed.is_all
+            if not known or None in keys or raw.key in keys or not taking.take(first):
+                return
 
     def _earliest(self) -> tuple[_Input, int]:
         """The topic whose head is the oldest, and until which append time its records come before the others'."""

@@ -284,7 +284,7 @@ class Lane:
             store.close()
             raise
         clock = PartitionClock(edges.monotonic, store.state.clock_ms if store.state else 0)
-        inputs = Inputs({topic: offsets[topic] for topic in self._topics})
+        inputs = Inputs({topic: offsets[topic] for topic in self._topics}, self.kind.large_bytes)
         self._memory = memory = _Memory(edges.openings(), store, rows, core, inputs, clock)
         await edges.source.start_at(offsets, memory.opening)
         self._check_generation()
@@ -419,7 +419,8 @@ class Lane:
         """Apply the next batch while the last one commits; one commit at a time, in order.
 
         A small batch is not begun while the last one commits: applied early, it would only wait, and what comes
-        meanwhile would wait for the one after it.
+        meanwhile would wait for the one after it. Nor one with a large record: while it is applied nothing is sent, so
+        the last one's commit would wait for it.
         """
         memory = self._memory
         if memory is None:
@@ -458,7 +459,8 @@ class Lane:
             due_in_s = self._due_in_s(memory)
             early_s = self._early_s(memory) if memory.inputs.ready else 0.0
             size = self._size.records, self._size.bytes(self.kind.batch_bytes)
-            gathers = early_s > 0 or (commit is not None and not memory.inputs.plenty(*size))
+            beside = memory.inputs.plenty(*size) and not memory.inputs.large
+            gathers = early_s > 0 or (commit is not None and not beside)
             if memory.inputs.ready and not gathers and (memory.ticked or due_in_s != 0):
                 memory.ticked = False
                 memory.began_s = self._edges.monotonic()

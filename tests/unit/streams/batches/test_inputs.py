@@ -117,6 +117,68 @@ def test_a_batch_keeps_its_bounds_unless_one_record_alone_exceeds_them(
     assert out == list(range(len(sizes)))
 
 
+LARGE = 100
+
+
+@st.composite
+def mixed_logs(draw: st.DrawFn) -> dict[str, list[Raw]]:
+    """Few keys, records without one, and large ones among them."""
+    logs: dict[str, list[Raw]] = {}
+    for topic in TOPICS:
+        times = sorted(draw(st.lists(st.integers(0, 20), max_size=10)))
+        keys = st.sampled_from([b"a", b"b", b"c", None])
+        sizes = st.sampled_from([1, 1, 1, LARGE])
+        logs[topic] = [Raw(n, at, draw(keys), b"v" * draw(sizes)) for n, at in enumerate(times)]
+    return logs
+
+
+@settings(deadline=None)
+@given(mixed_logs(), st.data())
+def test_others_pass_large_records_and_order_is_kept_by_key_and_by_topic(
+    logs: dict[str, list[Raw]], data: st.DataObject
+) -> None:
+    merge, position = Inputs(dict.fromkeys(TOPICS, 0), LARGE), dict.fromkeys(TOPICS, 0)
+    out: list[tuple[int, int, bytes | None, int]] = []  # append time, topic, key, offset
+    while len(out) < sum(map(len, logs.values())):
+        topic = data.draw(st.sampled_from(TOPICS))
+        start, of_topic = position[topic], logs[topic]
+        stop = position[topic] = data.draw(st.integers(start, len(of_topic)))
+        merge.offer(topic, lot(*of_topic[start:stop], since=start, position=stop, end=len(of_topic)))
+        batch = merge.take(max_records=data.draw(st.integers(1, 6)))
+        out += [(one.at_ms, TOPICS.index(one.topic), one.key, one.offset) for one in batch.records]
+        assert sum(len(one.value) + len(one.key or b"") >= LARGE for one in batch.records) <= 1
+    assert sorted(out, key=str) == sorted(
+        [(raw.timestamp, place, raw.key, raw.offset) for place, topic in enumerate(TOPICS) for raw in logs[topic]],
+        key=str,
+    )
+    for place, (at, topic_place, key, offset) in enumerate(out):
+        for earlier_at, earlier_topic, earlier_key, earlier_offset in out[place + 1 :]:
+            if (earlier_at, earlier_topic, earlier_offset) < (at, topic_place, offset):  # it was passed
+                assert earlier_topic != topic_place
+                assert earlier_key is not None
+                assert earlier_key != key
+
+
+def test_a_message_to_another_group_passes_the_lots_of_a_large_change() -> None:
+    merge = Inputs(dict.fromkeys(TOPICS, 0), LARGE)
+    merge.offer("relations", lot(*(Raw(n, n, b"server", b"v" * LARGE) for n in range(3))))
+    merge.offer("messages", lot(Raw(0, 9, b"team"), Raw(1, 9, b"server"), Raw(2, 9, b"team")))
+    merge.offer("resync", lot())
+    assert taken(merge) == [("relations", 0), ("messages", 0)]
+    assert merge.large
+    assert taken(merge) == [("relations", 1)]
+    assert taken(merge) == [("relations", 2), ("messages", 1), ("messages", 2)]
+    assert not merge.large
+
+
+def test_nothing_passes_what_is_not_fetched_yet() -> None:
+    merge = Inputs(dict.fromkeys(TOPICS, 0), LARGE)
+    merge.offer("relations", lot(Raw(0, 1, b"server", b"v" * LARGE), Raw(1, 5, b"server"), end=9))
+    merge.offer("messages", lot(Raw(0, 4, b"team"), Raw(1, 6, b"team")))
+    merge.offer("resync", lot())
+    assert taken(merge) == [("relations", 0), ("messages", 0)]
+
+
 def test_a_full_topic_waits_for_room_and_never_for_another_topic() -> None:
     merge = inputs("a", "b")
     share = limits.QUEUE_RECORDS // 2

@@ -486,6 +486,25 @@ async def test_a_small_batch_gathers_while_the_last_commits() -> None:
     assert world.out == [b"0", b"1", b"2", b"3"]
 
 
+async def test_a_large_record_is_not_applied_while_the_last_batch_commits_nor_with_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "BATCH_RECORDS", 4)
+    large = [b"%d" % n * limits.LARGE_RECORD_BYTES for n in range(2)]
+    world = World()
+    async with serving(world) as lane:
+        world.gate.clear()
+        feed(world, lane, b"0", b"1")
+        await until(lambda: lane._memory and lane._memory.pending)
+        feed(world, lane, b"2", *large, b"3")
+        await asyncio.sleep(0.01)
+        assert lane._memory is not None
+        assert [len(one.records) for one in lane._memory.pending] == [2]
+        world.gate.set()
+        await until(lambda: world.offset == 6)
+    assert [len(sends["out", 0]) for sends in world.sent] == [2, 2, 1, 1]
+
+
 async def test_closing_lets_the_running_commit_finish() -> None:
     world = World()
     async with serving(world) as lane:
