@@ -35,7 +35,7 @@ APP: Final = "app"
 SECRET: Final = "s" * 40
 TOKENS: Final = Tokens({"new": SECRET, "old": "o" * 40}, "linkcast")
 #: What stands in the paths: a group of ann's and bob's, in which ann listens on the link `l`.
-NAMES: Final = {"app": APP, "group": "g", "channel": "main", "user": "ann", "link": "l"}
+NAMES: Final = {"app": APP, "group": "g", "channel": "main", "user": "ann", "link": "l", "epoch": "1", "slot": "7"}
 #: Views of a server: of ann, its owner, and bob.
 OF_SERVERS: Final = frozenset(
     {

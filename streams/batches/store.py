@@ -31,7 +31,7 @@ from topics import catalog
 log = logging.getLogger(__name__)
 
 #: How rows lie in the files. Raise it when older files would be misread: they are thrown away, which costs a recovery.
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 _META_FAMILY: Final = "meta"
 _META_KEY: Final = b"state"

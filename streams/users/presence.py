@@ -79,8 +79,8 @@ def settle(desk: Desk) -> None:
             told.setdefault(address, {}).setdefault((app, tuple(slots)), []).append(presence)
     desk.touched, desk.fresh = {}, {}
     for address, entries in told.items():
-        for (app, slots), users in entries.items():
-            desk.replies.add(address, encode(PresenceOut(app, list(slots), users)))
+        for (app, among), users in entries.items():
+            desk.replies.add(address, encode(PresenceOut(app, list(among), users)))
 
 
 def _changed(desk: Desk, app: str, user: str, known: Known, *, alone: bool) -> bool:

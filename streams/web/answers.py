@@ -8,6 +8,8 @@ from msgspec import Meta, Struct
 
 from topics.entities import GroupKind, Profile
 from topics.notices import Kept
+from topics.presence import State
+from topics.subscriptions import Wanted
 from topics.wire import U32, Count, Id, Millis
 
 #: Goes back into the request for the next page, as it is; null: this is the last one.
@@ -144,7 +146,7 @@ class LinkSessionsAnswer(Struct, frozen=True, omit_defaults=True):
     next: Next = None
 
 
-class UserSession(Struct, frozen=True):
+class UserSession(Struct, frozen=True, omit_defaults=True):
     """A session of a user.
 
     Attributes:
@@ -153,6 +155,9 @@ class UserSession(Struct, frozen=True):
         epoch: the link's registration.
         partition: the link's partition of `deliveries`.
         slot: the session's number on the link.
+        platform: what kind of device it is.
+        background: whether it is in the background.
+        lost_until: its connection broke, and until then it may be resumed; 0: it is connected.
     """
 
     device: Id
@@ -160,6 +165,9 @@ class UserSession(Struct, frozen=True):
     epoch: Count
     partition: U32
     slot: U32
+    platform: str = ""
+    background: bool = False
+    lost_until: Millis = 0
 
 
 class SessionsAnswer(Struct, frozen=True):
@@ -170,6 +178,50 @@ class SessionsAnswer(Struct, frozen=True):
     """
 
     sessions: list[UserSession]
+
+
+class SessionGroup(Struct, frozen=True):
+    """What a session asked to hear of a group, as far as it was not told back that it is not in force.
+
+    Attributes:
+        group: the group.
+        wanted: what of it.
+    """
+
+    group: Id
+    wanted: list[Wanted]
+
+
+class SessionAnswer(Struct, frozen=True, omit_defaults=True):
+    """One session: what it subscribed to, by group, and whom it watches.
+
+    Attributes:
+        session: the session.
+        groups: the groups of this page, by name.
+        watches: the users that it watches, by name.
+        next: where the next page begins.
+    """
+
+    session: UserSession
+    groups: list[SessionGroup]
+    watches: list[Id]
+    next: Next = None
+
+
+class PresenceAnswer(Struct, frozen=True):
+    """How a user is to be found now.
+
+    Attributes:
+        state: `online`: with a session in the foreground; `background`: with sessions, none of them there; `offline`.
+        status: the user's custom status.
+        version: of what those who watch were last told.
+        watchers: how many sessions watch the user.
+    """
+
+    state: State
+    status: str
+    version: Count
+    watchers: Count
 
 
 class UserGroup(Struct, frozen=True):

@@ -103,7 +103,8 @@ class OfLinks(Ask, frozen=True):
 #: What an owner's refusal may be; anything else says that it is not the owner, or not well.
 REFUSALS: Final[frozenset[Code]] = frozenset(
     {
-        *("unknown_group", "unknown_user", "unknown_link", "unknown_channel", "unknown_category", "unknown_role"),
-        *("unknown_member", "unknown_change_set", "not_allowed", "not_permitted", "too_many_to_sort", "bad_cursor"),
+        *("unknown_group", "unknown_user", "unknown_session", "unknown_link", "unknown_channel", "unknown_category"),
+        *("unknown_role", "unknown_member", "unknown_change_set", "not_allowed", "not_permitted"),
+        *("too_many_to_sort", "bad_cursor"),
     }
 )

@@ -11,14 +11,21 @@ from streams.web.answers import (
     LinksAnswer,
     LinkState,
     NoticesAnswer,
+    PresenceAnswer,
+    SessionAnswer,
+    SessionGroup,
     SessionsAnswer,
     UserGroup,
     UserSession,
 )
 from streams.web.asks import OfLinks, OfUser
 from streams.web.cursors import cursor_for
+from streams.web.problems import ProblemError
 from streams.web.tokens import Claims
-from topics.wire import Count, Id
+from tables.asked import ordered
+from tables.presence import Known, state_of
+from tables.sessions import Session
+from topics.wire import U32, Count, Id
 
 #: Names the list of the cluster's links.
 LINKS_LIST = "links"
@@ -30,7 +37,47 @@ class SessionsAsk(OfUser, frozen=True, tag="sessions"):
     def answer(self, core: UsersCore, asker: Claims) -> SessionsAnswer:
         """See `Ask`."""
         self.admit(asker)
-        return SessionsAnswer([UserSession(*session) for session in core.desk.sessions.of(self.app, self.user)])
+        return SessionsAnswer([_session(one) for one in core.desk.sessions.held(self.app, self.user)])
+
+
+class SessionAsk(OfUser, frozen=True, tag="session"):
+    """What does one session of the user hear because it asked to, of groups after this one?"""
+
+    link: Id
+    epoch: Count
+    slot: U32
+    limit: int
+    after: Id | None = None
+
+    def answer(self, core: UsersCore, asker: Claims) -> SessionAnswer:
+        """See `Ask`."""
+        self.admit(asker)
+        desk = core.desk
+        held = desk.sessions.held(self.app, self.user)
+        session = next((one for one in held if one.at(self.link, self.epoch, self.slot)), None)
+        if session is None:
+            raise ProblemError("unknown_session")
+        asked = desk.asked.all_of(self.app, self.user, session)
+        found = [SessionGroup(group, list(ordered(wanted))) for group, wanted in asked if group > (self.after or "")]
+        next_ = cursor_for(self.name, found[self.limit - 1].group) if len(found) > self.limit else None
+        watched = desk.presences.watched(self.app, self.user, session)
+        return SessionAnswer(_session(session), found[: self.limit], watched, next_)
+
+    @property
+    def name(self) -> str:
+        """Names the list of the groups that the session subscribed to."""
+        return f"session {self.app} {self.user} {self.link} {self.epoch} {self.slot}"
+
+
+class PresenceAsk(OfUser, frozen=True, tag="presence"):
+    """Is the user online?"""
+
+    def answer(self, core: UsersCore, asker: Claims) -> PresenceAnswer:
+        """See `Ask`."""
+        self.admit(asker)
+        known = core.desk.presences.of(self.app, self.user) or Known()
+        state = state_of(core.desk.sessions.held(self.app, self.user))
+        return PresenceAnswer(state, known.status, known.version, known.watchers)
 
 
 class GroupsAsk(OfUser, frozen=True, tag="groups"):
@@ -86,3 +133,7 @@ class LinksAsk(OfLinks, frozen=True, tag="links"):
 def groups_list(app: str, user: str) -> str:
     """Names the list of a user's groups."""
     return f"groups {app} {user}"
+
+
+def _session(session: Session) -> UserSession:
+    return UserSession(*session[:5], session.platform, session.background, session.lost_until)

@@ -23,7 +23,7 @@ from streams.web.of_groups import GroupAsk, LinkMapAsk, LinkSessionsAsk, RecentA
 from streams.web.of_members import ChannelMembersAsk, MemberAsk, MembersAsk
 from streams.web.of_requests import BansAsk, ChangeSetAsk, CodesAsk, RequestsAsk
 from streams.web.of_structure import AccessAsk, CategoriesAsk, ChannelsAsk, ListAsk, OverridesAsk, RolesAsk
-from streams.web.of_users import GroupsAsk, LinksAsk, NoticesAsk, SessionsAsk
+from streams.web.of_users import GroupsAsk, LinksAsk, NoticesAsk, PresenceAsk, SessionAsk, SessionsAsk
 from streams.web.owners import Directory
 from streams.web.pages import ChannelId, Window
 from streams.web.problems import ProblemError
@@ -59,6 +59,8 @@ Question = (
     | ChangeSetAsk
     | NewestAsk
     | SessionsAsk
+    | SessionAsk
+    | PresenceAsk
     | GroupsAsk
     | NoticesAsk
     | LinksAsk

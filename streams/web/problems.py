@@ -20,6 +20,7 @@ Code = Literal[
     "request_too_large",
     "unknown_group",
     "unknown_user",
+    "unknown_session",
     "unknown_link",
     "unknown_channel",
     "unknown_category",
@@ -73,6 +74,7 @@ CODES: Final[dict[Code, Meaning]] = {
     "unknown_user": Meaning(
         404, "No such user in this app, for this asker.", "Check the name. A user's token sees its own user only."
     ),
+    "unknown_session": Meaning(404, "The user has no such session.", "Ask for the user's sessions anew."),
     "unknown_link": Meaning(404, "No session on this link listens to the group.", "Ask for the group's Link map anew."),
     "unknown_channel": Meaning(404, "No such channel in this group, for this asker.", "Ask which channels there are."),
     "unknown_category": Meaning(404, "No such category in this group.", "Ask which categories there are."),

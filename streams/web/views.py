@@ -30,8 +30,17 @@ from streams.web.of_structure import (
     PlaceKind,
     RolesAsk,
 )
-from streams.web.of_users import LINKS_LIST, GroupsAsk, LinksAsk, NoticesAsk, SessionsAsk, groups_list
-from streams.web.problems import Code
+from streams.web.of_users import (
+    LINKS_LIST,
+    GroupsAsk,
+    LinksAsk,
+    NoticesAsk,
+    PresenceAsk,
+    SessionAsk,
+    SessionsAsk,
+    groups_list,
+)
+from streams.web.problems import Code, ProblemError
 from streams.web.tokens import Role
 from tables.requests import RequestKind
 from topics import limits
@@ -41,6 +50,8 @@ _CALLERS: Final[frozenset[Role]] = frozenset({"user", "gateway", "admin"})
 _OPERATORS: Final[frozenset[Role]] = frozenset({"gateway", "admin"})
 _WORKERS: Final[frozenset[Role]] = frozenset({"worker"})
 
+#: A number of so many digits is none that is ever given.
+_DIGITS: Final = 19
 _GROUP: Final = "/v1/apps/{app}/groups/{group}"
 _USER: Final = "/v1/apps/{app}/users/{user}"
 
@@ -172,6 +183,19 @@ def _link_sessions(call: Call) -> Ask:
 def _groups(call: Call) -> Ask:
     app, user = call.name("app"), call.name("user")
     return GroupsAsk(app, user, call.limit(), call.place(groups_list(app, user), Id))
+
+
+def _session(call: Call) -> Ask:
+    epoch, slot = (_digits(call.name(of)) for of in ("epoch", "slot"))
+    ask = SessionAsk(call.name("app"), call.name("user"), call.name("link"), epoch, slot, call.limit())
+    return msgspec.structs.replace(ask, after=call.place(ask.name, Id))
+
+
+def _digits(name: str) -> int:
+    """A number in a path; what is none names no session."""
+    if not (name.isascii() and name.isdigit() and len(name) < _DIGITS):
+        raise ProblemError("unknown_session")
+    return int(name)
 
 
 def _notices(call: Call) -> Ask:
@@ -429,6 +453,27 @@ _VIEWS: Final = (
         answer=answers.SessionsAnswer,
         missing="unknown_user",
         ask=lambda call: SessionsAsk(call.name("app"), call.name("user")),
+    ),
+    View(
+        "session",
+        f"{_USER}/sessions/{{link}}/{{epoch}}/{{slot}}",
+        _CALLERS,
+        "What one session of a user subscribed to, by group, and whom it watches.",
+        params=(LIMIT, CURSOR),
+        answer=answers.SessionAnswer,
+        missing="unknown_user",
+        codes=("unknown_session",),
+        ask=_session,
+    ),
+    View(
+        "presence",
+        f"{_USER}/presence",
+        _CALLERS,
+        "Whether a user is online, and its custom status.",
+        "Of others than themselves users hear it by watching them.",
+        answer=answers.PresenceAnswer,
+        missing="unknown_user",
+        ask=lambda call: PresenceAsk(call.name("app"), call.name("user")),
     ),
     View(
         "groups",

@@ -16,7 +16,10 @@ from topics import catalog, limits
 from topics.links import Register, Void
 from topics.memberships import Joined, MembershipLot
 from topics.notices import Notice, PersonLot
+from topics.presence import Watching, WatchLot
 from topics.relations import TransferOwnership
+from topics.sessions import Ground, Lost, SetStatus, Subscribe, Watch
+from topics.subscriptions import Subscription
 
 OWNED = [view for view in VIEWS.values() if view.ask is not None]
 GROUP, MEMBERS, MAP, LINK = (path_of(VIEWS[name]) for name in ("group", "members", "link_map", "link_sessions"))
@@ -179,6 +182,46 @@ async def test_a_users_sessions_are_told_with_device_and_link(views: Views) -> N
     session = {"device": "phone", "link": "l", "epoch": 1, "partition": 3, "slot": 7}
     assert await views.get(SESSIONS) == (200, {"sessions": [session]})
     assert await views.get(path_of(VIEWS["sessions"], user="nobody"), role="gateway") == (200, {"sessions": []})
+    core = cores(views).users
+    core.apply((catalog.SESSIONS, Ground(APP, "ann", "l", 1, 7, background=True)))
+    core.apply((catalog.SESSIONS, Lost(APP, "ann", "l", 1, 7)))
+    lost = session | {"background": True, "lost_until": core.now_ms + limits.RESUME_MS}
+    assert await views.get(SESSIONS) == (200, {"sessions": [lost]})
+
+
+async def test_a_session_is_told_with_what_it_subscribed_to_and_watches_in_pages(views: Views) -> None:
+    asked = [Subscription(group, "messages", "main") for group in ("g", "h", "i")]
+    cores(views).users.apply(
+        (catalog.SESSIONS, Subscribe(APP, "ann", "l", 1, 7, [*asked, Subscription("h", "server")])),
+        (catalog.SESSIONS, Watch(APP, "ann", "l", 1, 7, ["eve", "bob"])),
+    )
+    path = path_of(VIEWS["session"])
+    _, told = await views.get(path)
+    assert (told["session"]["device"], told["watches"]) == ("phone", ["bob", "eve"])
+    assert told["groups"][1] == {
+        "group": "h",
+        "wanted": [{"level": "server"}, {"level": "messages", "channel": "main"}],
+    }
+    assert [one["group"] for one in await whole(views, path, "groups", 2)] == ["g", "h", "i"]
+    for other in ({"slot": "8"}, {"slot": "x"}, {"epoch": "1" * 30}):
+        status, problem = await views.get(path_of(VIEWS["session"], **other))
+        assert (status, problem["code"]) == (404, "unknown_session")
+    assert (await views.get(path, sub="bob"))[1]["code"] == "unknown_user"
+
+
+async def test_presence_is_told_to_the_user_itself_and_to_operators(views: Views) -> None:
+    core = cores(views).users
+    core.apply(
+        (catalog.SESSIONS, SetStatus(APP, "ann", "at sea")),
+        (catalog.SESSIONS, Ground(APP, "ann", "l", 1, 7, background=True)),
+        (catalog.WATCHES, WatchLot([Watching(APP, ["ann"], "l", 1, 3, 9)])),
+    )
+    path = path_of(VIEWS["presence"])
+    told = {"state": "background", "status": "at sea", "version": 1, "watchers": 1}
+    assert await views.get(path) == await views.get(path, role="gateway") == (200, told)
+    assert (await views.get(path, sub="bob"))[1]["code"] == "unknown_user"
+    status, nobody = await views.get(path_of(VIEWS["presence"], user="nobody"), role="admin")
+    assert (status, nobody["state"]) == (200, "offline")
 
 
 async def test_links_are_told_with_load_and_silence(views: Views) -> None:
@@ -221,7 +264,8 @@ async def test_a_user_sees_no_other_user(views: Views, view: Any) -> None:
     assert (status, problem["code"]) == (404, "unknown_user")
     assert await views.get(path_of(view, user="nobody")) == (status, problem)
     for role in ("gateway", "admin"):
-        assert (await views.get(path_of(view, user="bob"), role=role, sub="x"))[0] == 200
+        status, told = await views.get(path_of(view, user="bob"), role=role, sub="x")
+        assert status == 200 or told["code"] == "unknown_session"
 
 
 async def test_reading_makes_no_rows(views: Views) -> None:
