@@ -48,6 +48,7 @@ FIGURES: Final[dict[str, str]] = {
     "stall_during_change_set_ms": "jobs.bench.stall",
     "audience_bytes_per_join": "jobs.bench.joins",
     "relation_events_per_s": "jobs.bench.changes",
+    "two_workers_vs_one": "jobs.bench.two_workers",
     "visible_channels_query_ms": "jobs.bench.server_memory",
     "rss_1m_server_mb": "jobs.bench.server_memory",
     "session_ups_per_s": "jobs.bench.logins",

@@ -17,7 +17,7 @@ PROMISED = {
     *("import_1m_members_s", "role_flip_1m_ms", "role_flip_1m_p99_ms", "role_flip_growth_10k_1m"),
     *("role_flip_500_channels_ms", "role_1m_delete_ms", "list_1m_users_s", "server_1m_delete_s"),
     *("stall_during_change_set_ms", "audience_bytes_per_join", "relation_events_per_s"),
-    *("visible_channels_query_ms", "rss_1m_server_mb"),
+    *("visible_channels_query_ms", "rss_1m_server_mb", "two_workers_vs_one"),
     *("session_ups_per_s", "resumes_per_s", "online_1m_rss_mb", "link_death_s", "login_storm_s"),
     *("fanout_ns_per_member_10m_100", "rss_10m_online_mb", "delivery_bytes_overhead_churn", "notice_merge"),
     *("shed_at_2x", "shed_at_2x_lost", "shed_at_2x_direct_p99_ratio"),
