@@ -184,13 +184,13 @@ async def _read_newest(settings: Settings) -> dict[str, Policy]:
             bootstrap_servers=settings.kafka_bootstrap,
             isolation_level="read_committed",
             enable_auto_commit=False,
+            auto_offset_reset="earliest",
             request_timeout_ms=_TIMEOUT_MS,
         )
         stack.push_async_callback(consumer.stop)
         await consumer.start()
         consumer.assign([partition])
         end = (await consumer.end_offsets([partition]))[partition]
-        await consumer.seek_to_beginning(partition)
         async with asyncio.timeout(_TIMEOUT_MS / 1_000):
             while await consumer.position(partition) < end:
                 for record in (await consumer.getmany(partition, timeout_ms=_WAIT_MS)).get(partition, ()):

@@ -115,15 +115,15 @@ def changed(policy: Policy, given: Mapping[str, str]) -> Policy:
     Raises:
         ValueError: a name is unknown or a value out of its range; it says which, and what may be.
     """
-    values: dict[str, int | str] = {}
+    values = named(policy)
     for name, text in given.items():
         if (choice := CHOICES.get(name)) is None:
-            raise ValueError(f"a policy has no `{name}`")
+            raise ValueError(f"A policy has no `{name}`")
         value = _value(choice, text)
         if value is None:
             raise ValueError(f"`{name}` may be {shown(choice.allowed)}, not `{text}`")
         values[name] = value
-    return msgspec.structs.replace(policy, **values)
+    return msgspec.convert({name: value for name, value in values.items() if value != CHOICES[name].usual}, Policy)
 
 
 def _value(choice: Choice, text: str) -> int | str | None:
@@ -141,8 +141,7 @@ def shown(allowed: range | tuple[str, ...]) -> str:
 
 def named(policy: Policy) -> dict[str, int | str]:
     """What a policy has otherwise than usual."""
-    told: dict[str, int | str] = msgspec.to_builtins(policy)
-    return told
+    return {name: value for name, choice in CHOICES.items() if (value := getattr(policy, name)) != choice.usual}
 
 
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")

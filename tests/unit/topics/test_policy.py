@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from topics import limits
+from topics.codec import encode
 from topics.policy import CHOICES, TIMES, Policy, changed, named
 
 _LIMITS = Path(__file__).parents[3] / "topics" / "limits.py"
@@ -39,6 +40,11 @@ def test_what_is_not_named_stays_as_it_was() -> None:
     before = Policy(roles=3, sessions="any")
     assert changed(before, {"roles": "4"}) == Policy(roles=4, sessions="any")
     assert named(before) == {"roles": 3, "sessions": "any"}
+
+
+def test_what_is_as_usual_again_is_not_told() -> None:
+    usual = changed(Policy(channels=3, sessions="any"), {"channels": "500", "sessions": "one_per_device"})
+    assert encode(usual) == b"{}"
 
 
 def test_a_name_that_is_none_is_told() -> None:
