@@ -217,20 +217,9 @@ class Gateway(Pages):
 
     async def _serve(self, socket: web.WebSocketResponse, connection: Connection, hello: dict[str, Any]) -> None:
         """Announce the session, then take its frames in order."""
-        registration = self.link.registration
-        welcome = {
-            "t": "hello",
-            "link": self.link.id,
-            "epoch": registration.epoch if registration else None,
-            "slot": connection.session.slot,
-            "name": connection.session.user,
-            "gateways": self._gateways,
-            "now": time.time_ns() // 1_000_000,
-            "body_bytes": BODY_BYTES,
-        }
-        connection.push(json_of(welcome))
-        connection.push(self._pulse())
         with contextlib.suppress(NotRegisteredError):  # the socket is being closed as void
+            connection.push(self._welcome(connection.session, hello))
+            connection.push(self._pulse())
             await self._begin(connection.session, hello)
             async for message in socket:
                 try:
@@ -239,6 +228,22 @@ class Gateway(Pages):
                     raise
                 except (CommandError, GatewayError) as error:
                     connection.push(json_of({"t": "error", "text": str(error)}))
+
+    def _welcome(self, session: Session, hello: dict[str, Any]) -> bytes:
+        """Who the page is here, and whether it is so still."""
+        place = self.link.place_of(session)
+        welcome = {
+            "t": "hello",
+            "link": place.link,
+            "epoch": place.epoch,
+            "slot": place.slot,
+            "name": session.user,
+            "goes_on": place_in(hello) == place,
+            "gateways": self._gateways,
+            "now": time.time_ns() // 1_000_000,
+            "body_bytes": BODY_BYTES,
+        }
+        return json_of(welcome)
 
     async def _begin(self, session: Session, hello: dict[str, Any]) -> None:
         ground = hello.get("background") is True
@@ -257,6 +262,7 @@ class Gateway(Pages):
 
     async def _live_again(self, connection: Connection) -> None:
         for group, joined in self.link.groups_of(connection.session).items():
+            connection.driven[group.name] = ""  # so that it is told, whatever it was before
             self.on_drive(group, joined, (connection.session.slot,))
             try:
                 heads = await self._servers.heads(group.name)

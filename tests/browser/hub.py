@@ -185,10 +185,14 @@ class HubLink:
 
     def old_session(self, app: str, user: str, device: str, was: Place) -> Session:
         session = self.sessions.get(was.slot)
-        if (was.link, was.epoch) == (self.id, 41) and session == Session(was.slot, app, user, device):
+        if was == Place(self.id, 41, was.slot) and session == Session(was.slot, app, user, device):
             self.held.discard(was.slot)
             return session
         return self.new_session(app, user, device)
+
+    def place_of(self, session: Session) -> Place:
+        assert self.registration is not None
+        return Place(self.id, self.registration.epoch, session.slot)
 
     def groups_of(self, session: Session) -> dict[Group, str]:
         teams = self._hub.teams.items()
@@ -356,7 +360,7 @@ class HubViews(Views):
     async def get(self, path: str, type_: type[T], **params: str | int) -> T:
         """Who is there, as the views of the pipeline answer it. Nobody was told anything in person."""
         if path.endswith("/notices"):
-            return msgspec.convert({"newest": 0, "notices": []}, type_)
+            return msgspec.convert({"newest": 0, "first": 1, "notices": []}, type_)
         names = path.removeprefix("/v1/apps/demo/groups/").split("/")
         team = self._hub.teams[names[0]]
         on = {link.id: [s.user for s in link.sessions.values() if s.user in team.members] for link in self._hub.links}

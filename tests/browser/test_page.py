@@ -371,6 +371,70 @@ async def test_one_sees_who_is_typing(pair: tuple[Tab, Tab]) -> None:
     await expect(bob.page.locator("#typing")).to_have_text("")
 
 
+async def test_in_the_background_a_page_gets_badges_and_pulls_what_it_missed_when_it_is_back(
+    pair: tuple[Tab, Tab],
+) -> None:
+    ann, bob = pair
+    await bob.page.locator("#away").click()
+    await expect(ann.page.locator('.person[data-user="bob"] .dot')).to_have_attribute("data-state", "background")
+    await ann.say("hello")
+    await ann.say("where are you, @bob?")
+    await expect(bob.group("friends").locator(".badge")).to_have_text("@ 2")
+    await expect(bob.toast).to_have_text("ann mentioned you in friends: where are you, @bob?")
+    await expect(bob.page.locator("#group-state")).to_contain_text("in the background")
+    assert await bob.seqs() == []
+    await bob.page.locator("#away").click()
+    await bob.sees(2, "where are you, @bob?", "ann")
+    await expect(bob.page.locator(".mentions-me")).to_have_count(1)
+    await expect(bob.group("friends").locator(".badge")).to_be_hidden()
+    await expect(ann.page.locator('.person[data-user="bob"] .dot')).to_have_attribute("data-state", "online")
+
+
+async def test_a_line_that_breaks_for_a_moment_is_the_same_session_again_and_misses_nothing(
+    pair: tuple[Tab, Tab],
+) -> None:
+    ann, bob = pair
+    await bob.page.locator("#lose-line").click()
+    await expect(bob.page.locator("#state")).to_contain_text("connecting again")
+    await ann.say("while you were away")
+    await bob.sees(1, "while you were away", "ann")
+    await expect(bob.page.locator("#link-resumes")).to_have_text("once")
+    await expect(bob.page.locator("#link-slot")).to_have_text("0")
+    await ann.say("and now")
+    await bob.sees(2, "and now", "ann")
+
+
+async def test_where_nothing_is_heard_unasked_a_page_subscribes_what_it_shows(hub: Hub, pair: tuple[Tab, Tab]) -> None:
+    ann, bob = pair
+    await bob.create("others", "ann")
+    await ann.live("friends")
+    for group in ("friends", "others"):
+        hub.drive(group, "none")
+    await expect(ann.page.locator("#link-asked")).to_have_text("3")  # messages and typing here, what is new there
+    await bob.say("look here")
+    await expect(ann.group("others").locator(".badge")).to_have_text("1")
+    await bob.live("friends")
+    await bob.say("hello")
+    await ann.sees(1, "hello", "bob")
+    await ann.live("others")
+    await ann.sees(1, "look here", "bob")
+
+
+async def test_a_status_is_seen_by_others_and_a_tab_ends_ones_other_tabs(
+    chromium: Browser, addresses: tuple[str, str], pair: tuple[Tab, Tab]
+) -> None:
+    ann, bob = pair
+    second = await Tab.open(chromium, addresses[0], "bob")
+    await bob.page.locator("#my-status").click()
+    await bob.page.locator("#status-text").fill("out for lunch")
+    await bob.page.get_by_role("button", name="Set", exact=True).click()
+    await expect(ann.page.locator('.person[data-user="bob"] .person-status')).to_have_text("out for lunch")
+    await bob.page.locator("#my-status").click()
+    await bob.page.get_by_role("button", name="End my other tabs").click()
+    await expect(second.page.locator("#state")).to_have_text("You ended this tab from another one.")
+    assert second.errors == []
+
+
 async def test_who_leaves_hears_no_more(hub: Hub, pair: tuple[Tab, Tab]) -> None:
     ann, bob = pair
     await bob.page.get_by_role("button", name="Leave").click()

@@ -2,7 +2,7 @@
 
 import { Chat } from "./chat.js";
 import { $, avatar, make, say } from "./dom.js";
-import { drawInbox, drawManage, manageBy, openAsking, openInbox, openManage, openNew } from "./dialogs.js";
+import { drawInbox, drawManage, manageBy, openAsking, openInbox, openManage, openNew, openStatus } from "./dialogs.js";
 import { closeDrawer, drawerIsOpen } from "./drawer.js";
 import { Meter, Samples } from "./meter.js";
 import { Socket } from "./socket.js";
@@ -13,6 +13,7 @@ import { ID, STATES, fresh, inWords, keyOf, namesIn, several, textOf } from "./w
 
 const BURST = 100;
 const TYPING_EVERY_MS = 2_000;
+const LINE_MS = 2_000; // how long the line is lost on purpose
 
 const kept = (store, name, make) => {
   const value = store.getItem(name) ?? make();
@@ -57,7 +58,7 @@ function enter(name) {
   const marks = new Marks(name);
   const chat = new Chat({ name, device, tell: (frame) => socket.tell(frame), changed: draw, opened, note, marks, meters });
   const socket = new Socket({
-    hello: () => ({ t: "hello", name, device }),
+    hello: () => ({ t: "hello", name, device, was: chat.was, background: chat.away }),
     take(frame) {
       if (frame.t === "hello") {
         socket.welcome();
@@ -65,7 +66,7 @@ function enter(name) {
         showGateways(frame.gateways);
       }
       chat.take(frame);
-      if (frame.t === "message") hear(frame);
+      if (frame.t === "message" && chat.looksAt(chat.groupOf(keyOf(frame.group, frame.channel)))) hear(frame);
       if (frame.t === "live" && chat.groups.has(frame.group)) openWanted(frame.group);
       if (frame.t === "server") for (const { channel } of frame.channels ?? []) openWanted(keyOf(frame.group, channel));
       if (frame.t === "pulled" && frame.before !== null) messages.grew(chat.groups.get(keyOf(frame.group, frame.channel)));
@@ -89,6 +90,7 @@ function enter(name) {
   // --- what is shown
 
   let drawing = false;
+  let awayOnPurpose = false;
   function draw() {
     if (drawing) return;
     drawing = true;
@@ -99,6 +101,7 @@ function enter(name) {
       drawGroups(chat, (server) => openManage(chat, server));
       drawPeople(chat);
       drawLink(chat);
+      drawMe();
       drawManage(chat);
       drawInbox(chat);
     });
@@ -124,7 +127,16 @@ function enter(name) {
     say($("typing"), typers.length > 0 ? `${typers.slice(0, 3).join(", ")} ${typers.length > 1 ? "are" : "is"} typing…` : "");
   }
 
+  function drawMe() {
+    const { status = "" } = chat.hearing.presence.get(name) ?? {};
+    say($("my-status"), status || "Set a status");
+    $("my-status").classList.toggle("none", status === "");
+    $("away").setAttribute("aria-pressed", String(awayOnPurpose));
+    say($("away"), awayOnPurpose ? "Come back" : "Go to the background");
+  }
+
   function headline(group) {
+    if (chat.away && group.state === "live") return "in the background: notices in place of messages";
     if (group.state !== "live") return group.ofServer && group.state === "gone" ? "not for you any more" : STATES[group.state];
     if (group.ofServer) {
       const { told } = chat.servers.open ?? {};
@@ -243,6 +255,12 @@ function enter(name) {
     text.focus();
   };
 
+  // A page that nobody sees is in the background; so is one that says so.
+  function turn() {
+    chat.turn(document.hidden || awayOnPurpose);
+    draw();
+  }
+
   let typedAt = 0;
   text.oninput = () => {
     fit();
@@ -266,7 +284,13 @@ function enter(name) {
     messages.follow();
   };
 
-  document.addEventListener("visibilitychange", () => document.hidden || chat.seen());
+  $("lose-line").onclick = () => socket.lose(LINE_MS);
+  $("away").onclick = () => {
+    awayOnPurpose = !awayOnPurpose;
+    turn();
+  };
+  $("my-status").onclick = () => openStatus(chat);
+  document.addEventListener("visibilitychange", turn);
   addEventListener("pagehide", () => marks.keep());
 
   setInterval(() => {
@@ -276,6 +300,7 @@ function enter(name) {
   }, 1_000);
 
   showConnection("wait", "connecting");
+  chat.away = document.hidden;
   socket.connect();
   draw();
 }

@@ -2,9 +2,10 @@
 // the person does go in; `changed` is called when there is something new to show.
 
 import { Channel, PAGE, PULL_MOST } from "./channel.js";
+import { Hearing } from "./hearing.js";
 import { Inbox } from "./inbox.js";
 import { Servers } from "./servers.js";
-import { MAIN, fresh, keyOf, otherOf } from "./words.js";
+import { MAIN, fresh, keyOf, mentionsIn, otherOf, textOf } from "./words.js";
 
 const PULL_AGAIN_MS = 700;
 // A gap made on purpose stays open this long, so that one can see it.
@@ -24,6 +25,8 @@ class Group {
     this.state = "asked"; // "asked" | "live" | "waiting" | "gone"
     this.channel = new Channel();
     this.unread = 0;
+    this.mentioned = false; // somebody named this person since it was read
+    this.probing = false; // how far it is by now is to be asked
     this.newest = null; // the newest message heard of, to show beside the name
     this.people = null; // who is online, once told
     this.typing = new Map(); // user -> until when
@@ -46,6 +49,10 @@ export class Chat {
     this.groups = new Map(); // conversations, by their keys
     this.servers = new Servers(this);
     this.inbox = new Inbox(this);
+    this.hearing = new Hearing(this);
+    this.away = false; // in the background: notices come in place of messages
+    this.notices = 0; // how many came
+    this.resumes = 0; // how often this session went on in a new connection
     this.open = null; // the key of the conversation shown
     this.link = null; // what the gateway told of itself
     this.pulse = null; // its counters
@@ -63,6 +70,11 @@ export class Chat {
     let sum = 0;
     for (const group of this.groups.values()) sum += group.unread;
     return sum;
+  }
+
+  // What this session is named, so that it can go on in another connection.
+  get was() {
+    return this.link ? { link: this.link.link, epoch: this.link.epoch, slot: this.link.slot } : undefined;
   }
 
   get gapsFilled() {
@@ -86,6 +98,7 @@ export class Chat {
     const taken = TAKE[frame.t];
     if (taken === undefined) return;
     taken.call(this, frame, frame.group === undefined ? null : this.groups.get(keyOf(frame.group, frame.channel)));
+    if (SHOWN_ANEW.has(frame.t)) this.hearing.update();
     this.changed();
   }
 
@@ -119,8 +132,13 @@ export class Chat {
   }
 
   #count(group) {
-    if (group.name === this.open && !document.hidden) this.#read(group);
+    if (this.looksAt(group)) this.#read(group);
     else group.unread += 1;
+  }
+
+  // Whether the person sees what comes into it.
+  looksAt(group) {
+    return group.name === this.open && !this.away && !document.hidden;
   }
 
   settle(channel, message) {
@@ -142,6 +160,15 @@ export class Chat {
       group.pulling = true;
       this.tell({ t: "pull", group: group.id, channel: group.channelId, after: gap.after, limit: Math.min(PULL_MOST, gap.to - gap.after) });
     }
+  }
+
+  // Ask for whatever came after the newest message here: the answer says how far the conversation is.
+  probe(group) {
+    if (!group || group.state !== "live" || !group.channel.opened) return;
+    group.probing = group.pulling;
+    if (group.pulling) return;
+    group.pulling = true;
+    this.tell({ t: "pull", group: group.id, channel: group.channelId, after: group.channel.last, limit: PAGE });
   }
 
   pullAgain(group) {
@@ -171,18 +198,24 @@ export class Chat {
     this.pull(group);
     this.tell({ t: "watch", group: group.id });
     this.servers.look(group);
+    this.hearing.update();
     this.opened(name);
     this.changed();
   }
 
-  // The person looks at the page again.
-  seen() {
-    if (this.group) this.#read(this.group);
+  // The person turns away from the page, or looks at it again. What was missed is pulled once the gateway says that
+  // messages come again.
+  turn(away) {
+    if (away === this.away) return;
+    this.away = away;
+    this.tell({ t: "ground", background: away });
+    if (!away && this.group) this.#read(this.group);
     this.changed();
   }
 
   #read(group) {
     group.unread = 0;
+    group.mentioned = false;
     this.marks.set(group.name, group.channel.head);
   }
 
@@ -230,7 +263,8 @@ export class Chat {
 
   #tellSend(group, { client_id, tried_at, body }) {
     if (!this.sentAt.has(client_id)) this.sentAt.set(client_id, performance.now());
-    this.tell({ t: "send", group: group.id, channel: group.channelId, client_id, tried_at, body });
+    const mentions = mentionsIn(textOf(body));
+    this.tell({ t: "send", group: group.id, channel: group.channelId, client_id, tried_at, body, mentions });
   }
 
   // A refused one, as a new message or not at all.
@@ -271,7 +305,7 @@ export class Chat {
     group.channel.heard(head);
     if (group.name === this.open) {
       group.channel.open();
-      this.marks.set(group.name, group.channel.head);
+      if (!this.away) this.marks.set(group.name, group.channel.head);
     } else {
       if (group.channel.opened) group.channel.open();
       group.unread = Math.max(0, group.channel.head - mark);
@@ -286,14 +320,56 @@ export class Chat {
   }
 }
 
+// Frames after which something else is shown, or by another session.
+const SHOWN_ANEW = new Set(["hello", "live", "drive", "gone", "resumed", "server", "channel", "people", "subscribed"]);
+
 // By kind of frame; `this` is the chat, `group` the one that is named, if it is known.
 const TAKE = {
   hello(frame) {
+    if (!frame.goes_on) this.hearing.reset();
     this.clockAhead = Date.now() - frame.now;
     this.link = frame;
     this.pulse = null;
     if (this.group) this.tell({ t: "watch", group: this.group.id });
     this.inbox.pull();
+  },
+  // The session goes on: not known any more, it began anew, and asks again for what it wants to hear.
+  resumed({ known }) {
+    if (known) this.resumes += 1;
+    else this.hearing.reset();
+  },
+  drive(frame) {
+    this.hearing.joined.set(frame.group, frame.joined);
+  },
+  // There are new messages that were not pushed to this page: whoever shows the channel pulls.
+  unread(frame, group) {
+    this.notices += 1;
+    if (!group) return;
+    const isNew = frame.seq > group.channel.head;
+    group.channel.heard(frame.seq);
+    if (this.looksAt(group)) this.pull(group);
+    else if (isNew) group.unread += frame.count;
+  },
+  subscribed(frame) {
+    for (const [channel, head] of Object.entries(frame.heads)) {
+      const group = this.groups.get(keyOf(frame.group, channel));
+      if (!group) continue;
+      group.channel.heard(head);
+      this.pull(group);
+    }
+  },
+  ground({ background }) {
+    if (!background && !this.away) this.probe(this.group);
+  },
+  mention({ message }) {
+    if (message.sender === this.name) return;
+    const group = this.groups.get(keyOf(message.group, message.channel));
+    if (group && this.looksAt(group)) return;
+    if (group) group.mentioned = true;
+    this.note(`${message.sender} mentioned you in ${group?.title ?? message.group}: ${textOf(message.body)}`);
+  },
+  presence(frame) {
+    this.hearing.take(frame);
   },
   live(frame) {
     if (this.servers.live(frame)) return;
@@ -335,6 +411,7 @@ const TAKE = {
       return;
     }
     const { channel } = group;
+    channel.heard(frame.head);
     if (frame.before !== null) {
       if (frame.before === channel.base + 1) channel.prepend(frame.messages, frame.more);
       return;
@@ -345,6 +422,7 @@ const TAKE = {
     if (last && last.seq >= (group.newest?.seq ?? 0)) group.newest = last;
     const [gap] = channel.gaps();
     if (gap?.after === frame.after) this.pullAgain(group); // it brought nothing
+    else if (group.probing) this.probe(group);
     else this.pull(group);
   },
   accepted(frame, group) {

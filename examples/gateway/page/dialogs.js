@@ -40,6 +40,15 @@ export function openAsking(done) {
   $("asking-people").focus();
 }
 
+// What others see beside this person's name; and an end to this person's other tabs.
+export function openStatus(chat) {
+  const form = $("status-form");
+  $("status-text").value = chat.hearing.presence.get(chat.name)?.status ?? "";
+  form.onsubmit = (event) => chat.tell(event.submitter?.value === "kick" ? { t: "kick" } : { t: "status", status: $("status-text").value.trim() });
+  $("status").showModal();
+  $("status-text").focus();
+}
+
 // --- a server's channels and roles
 
 let managed = null; // the server

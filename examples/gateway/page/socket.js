@@ -2,6 +2,15 @@
 
 const AGAIN_MS = [300, 1_000, 2_000, 5_000];
 const BAD_HELLO = 4400;
+const TAKEN = 4004;
+const ENDED = 4005;
+// What this page says when it loses the line on purpose: any code but those of a good-bye.
+const LOST = 4100;
+
+const REFUSALS = {
+  replaced: "Another tab of yours took this one's place.",
+  kicked: "You ended this tab from another one.",
+};
 
 export class Socket {
   constructor({ hello, take, lost, refused }) {
@@ -36,14 +45,21 @@ export class Socket {
     return open;
   }
 
+  // As if the line broke: the session waits for a while, and goes on when the page is back.
+  lose(ms) {
+    this.pause = ms;
+    this.socket?.close(LOST);
+  }
+
   #closed(event) {
     this.socket = null;
-    if (event.code === BAD_HELLO) {
-      this.refused(event.reason || "The gateway did not accept this name.");
+    if (event.code === BAD_HELLO || event.code === TAKEN || event.code === ENDED) {
+      this.refused(REFUSALS[event.reason] ?? (event.reason || "The gateway did not accept this name."));
       return;
     }
-    const wait = AGAIN_MS[Math.min(this.tries, AGAIN_MS.length - 1)];
+    const wait = this.pause ?? AGAIN_MS[Math.min(this.tries, AGAIN_MS.length - 1)];
     this.tries += 1;
+    this.pause = undefined;
     setTimeout(() => this.connect(), wait);
     this.lost(event.reason);
   }

@@ -44,7 +44,7 @@ export class MessageView {
     const anchor = this.following ? null : this.#anchor();
     const [from, to] = this.#window(channel.items);
     this.complete = to === channel.items.length;
-    show($("messages"), rowsOf(channel, from, to, this.chat.name));
+    show($("messages"), rowsOf(channel, from, to, this.chat));
     show($("pending"), this.#pendingRows(group));
     say($("top"), from > 0 || channel.hasEarlier ? "Earlier messages…" : channel.items.length > 0 ? "This is where it begins." : "");
     if (this.following) {
@@ -163,19 +163,19 @@ function indexOf(items, seq) {
   return low;
 }
 
-function rowsOf(channel, from, to, me) {
+function rowsOf(channel, from, to, { name: me, away }) {
   const rows = [];
   for (let i = from; i < to; i += 1) {
     const [before, message] = [channel.items[i - 1], channel.items[i]];
     const gap = channel.gapBefore(i);
-    if (gap) rows.push(gapRow(gap, channel.began));
+    if (gap) rows.push(gapRow(gap, channel.began, away));
     const newDay = !before || !sameDay(before.at, message.at);
     if (newDay) rows.push(dayRow(message));
     const together = !newDay && !gap && i > from && before.sender === message.sender && message.at - before.at < TOGETHER_MS;
     rows.push(messageRow(message, together, me));
   }
   if (to === channel.items.length && channel.head > channel.last && channel.opened) {
-    rows.push(gapRow({ after: channel.last, to: channel.head }, channel.began));
+    rows.push(gapRow({ after: channel.last, to: channel.head }, channel.began, away));
   }
   return rows;
 }
@@ -195,6 +195,7 @@ function messageRow(message, together, me) {
 function makeMessage(message, me) {
   const own = message.sender === me;
   const row = make("li", own ? "message own" : "message");
+  row.classList.toggle("mentions-me", message.mentions?.includes(me) ?? false);
   row.dataset.seq = message.seq;
   const time = make("time", "", timeOf(message.at));
   time.dateTime = new Date(message.at).toISOString();
@@ -212,11 +213,12 @@ function makeMessage(message, me) {
 }
 
 // What is missing, as long as it is: a shape where the messages will be.
-function gapRow(gap, began) {
+function gapRow(gap, began, away) {
   const missing = gap.to - gap.after;
   const which = missing === 1 ? `#${count(gap.to)}` : `#${count(gap.after + 1)} to #${count(gap.to)}`;
   const loading = gap.to <= began;
-  const text = loading ? `Loading ${which}` : `${which} ${missing === 1 ? "is" : "are"} missing: pulling`;
+  const missed = `${which} ${missing === 1 ? "is" : "are"} missing: pulling`;
+  const text = loading ? `Loading ${which}` : away ? `${which} ${missing === 1 ? "is" : "are"} new: pulled when you are back` : missed;
   return {
     key: `g${gap.after}-${gap.to}`,
     make: () => {

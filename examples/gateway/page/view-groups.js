@@ -1,6 +1,7 @@
 // The list of groups and of servers with their channels: what is new in each, and which one is open.
 
 import { $, avatar, icon, make, say, show } from "./dom.js";
+import { drawDot } from "./view-panel.js";
 import { STATES, several, textOf, timeOf } from "./words.js";
 
 export function drawGroups(chat, manage) {
@@ -63,22 +64,23 @@ function channelRow(channel, chat) {
         button.title = view === "private" ? "A private channel: for those on its white list" : "A public channel";
         button.firstElementChild.replaceChildren(icon(view === "private" ? "lock" : "hash"));
       }
-      drawBadge(button.querySelector(".badge"), channel.unread);
+      drawBadge(button.querySelector(".badge"), channel);
     },
   };
 }
 
-function drawBadge(badge, unread) {
-  badge.hidden = unread === 0;
-  say(badge, shortly(unread));
-  badge.setAttribute("aria-label", several(unread, "unread message"));
+function drawBadge(badge, { unread, mentioned }) {
+  badge.hidden = unread === 0 && !mentioned;
+  badge.classList.toggle("mentioned", mentioned);
+  say(badge, mentioned ? `@ ${unread > 0 ? shortly(unread) : ""}`.trim() : shortly(unread));
+  badge.setAttribute("aria-label", `${several(unread, "unread message")}${mentioned ? ", you are mentioned" : ""}`);
 }
 
 function makeGroup(group, chat) {
   const button = make("button", "group");
   button.dataset.group = group.name;
   button.onclick = () => chat.choose(group.name);
-  const face = avatar(group.title, group.other ? "avatar" : "avatar square");
+  const face = make("span", "face", avatar(group.title, group.other ? "avatar" : "avatar square"), group.other ? make("span", "dot") : null);
   const text = make("span", "group-text", make("span", "group-name", group.title), make("span", "group-note"));
   button.append(face, text, make("span", "group-side", make("time"), make("span", "badge")));
   return make("li", "", button);
@@ -87,9 +89,10 @@ function makeGroup(group, chat) {
 function updateGroup(button, group, chat) {
   button.dataset.state = group.state;
   button.setAttribute("aria-current", String(group.name === chat.open));
+  if (group.other) drawDot(button.querySelector(".dot"), chat.hearing.presence.get(group.other));
   say(button.querySelector(".group-note"), noteOf(group, chat));
   say(button.querySelector("time"), group.newest ? timeOf(group.newest.at) : "");
-  drawBadge(button.querySelector(".badge"), group.unread);
+  drawBadge(button.querySelector(".badge"), group);
 }
 
 function noteOf(group, chat) {

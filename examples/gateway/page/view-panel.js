@@ -17,7 +17,7 @@ export function drawPeople(chat) {
   }
   say($("people-title"), people ? `Online · ${count(people.online)} of ${count(people.members)}` : "Online");
   const rows = [];
-  for (const { user, links } of people?.shown ?? []) rows.push(personRow(user, links, chat.name));
+  for (const { user, links } of people?.shown ?? []) rows.push(personRow(user, links, chat));
   show($("people"), rows);
   say($("people-note"), noteOf(chat, people));
 }
@@ -27,7 +27,7 @@ function drawSight(chat, server, people) {
   const { sight, state } = chat.group;
   const links = new Map((people?.shown ?? []).map((person) => [person.user, person.links]));
   say($("people-title"), sight ? `Sees this channel · ${count(sight.count)}` : "Sees this channel");
-  const rows = (sight?.members ?? []).map((user) => personRow(user, links.get(user) ?? [], chat.name, rolesOf(server, user)));
+  const rows = (sight?.members ?? []).map((user) => personRow(user, links.get(user) ?? [], chat, rolesOf(server, user)));
   show($("people"), rows);
   const others = sight ? sight.count - sight.members.length : 0;
   say($("people-note"), state === "gone" ? "You do not see this channel any more." : others > 0 ? `and ${several(others, "more member")}` : "");
@@ -104,16 +104,31 @@ function drawLinks(people) {
   show($("by-link"), rows);
 }
 
-function personRow(user, links, me, roles = []) {
+// What a state of presence is called.
+const PRESENCE = { online: "online", background: "in the background", offline: "offline" };
+
+export function drawDot(dot, told) {
+  const state = told?.state ?? "unknown";
+  if (dot.dataset.state === state) return;
+  dot.dataset.state = state;
+  dot.title = PRESENCE[state] ?? "";
+}
+
+function personRow(user, links, { name: me, hearing }, roles = []) {
+  const told = hearing.presence.get(user);
   return {
     key: user,
     make: () => {
       const name = make("span", "person-name", user, user === me ? make("span", "you", "you") : null);
-      return make("li", "person", avatar(user), name, make("span", "person-roles"), make("span", "person-links"));
+      const face = make("span", "face", avatar(user), make("span", "dot"));
+      const text = make("span", "person-text", name, make("span", "person-status"));
+      return make("li", "person", face, text, make("span", "person-roles"), make("span", "person-links"));
     },
     update: (row) => {
       row.dataset.online = String(links.length > 0);
       row.dataset.user = user;
+      drawDot(row.querySelector(".dot"), told);
+      say(row.querySelector(".person-status"), told?.status ?? "");
       const chips = row.querySelector(".person-roles");
       if (chips.dataset.roles !== roles.join()) {
         chips.dataset.roles = roles.join();
@@ -158,5 +173,8 @@ export function drawLink(chat) {
   say($("link-sessions"), pulse ? count(pulse.sessions) : "–");
   say($("link-lots"), pulse ? count(pulse.lots) : "–");
   say($("link-resyncs"), pulse ? count(pulse.resyncs) : "–");
+  say($("link-asked"), count(chat.hearing.asked.size));
+  say($("link-notices"), count(chat.notices));
+  say($("link-resumes"), chat.resumes === 1 ? "once" : `${count(chat.resumes)} times`);
   say($("link-gaps"), several(chat.gapsFilled, "message"));
 }

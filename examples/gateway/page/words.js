@@ -35,6 +35,8 @@ const CODES = {
   version_changed: "Somebody changed it meanwhile. Look again, then decide.",
   owner_stays: "The owner stays.",
   everyone_stays: "The role everyone is every member's.",
+  wrong_level: "That cannot be subscribed to here.",
+  unknown_session: "This tab is not known any more. Load the page again.",
   direct_needs_two: "A direct chat is for two: you and somebody else.",
 };
 
@@ -110,6 +112,13 @@ export function otherOf(group, me) {
 
 // Names in a line of text, without doubles.
 export const namesIn = (text) => [...new Set(text.split(/[\s,;]+/).filter(Boolean))];
+
+// Whom a text mentions: `@name`; what ends a sentence is no part of a name.
+const MENTIONS = 50;
+export const mentionsIn = (text) => {
+  const found = Array.from(text.matchAll(/(?:^|\s)@([A-Za-z0-9_.@-]{1,64})/g), ([, name]) => name.replace(/[.-]+$/, ""));
+  return [...new Set(found.filter(Boolean))].slice(0, MENTIONS);
+};
 
 // A body is any JSON; ours is a string, that of others often an object with a text.
 export const textOf = (body) => {
