@@ -121,11 +121,15 @@ class LinkMap:
         self._changed: dict[Outlet, None] = {}  # in the order of the first change: what follows is the same every time
         self._changes: dict[Outlet, Change] = {}
         self._count = 0
+        dead: dict[Outlet, None] = {}
         for address in links:
             if (outlet := outbox.outlet(address.link, address.epoch, address.partition)) is not None:
                 held = self._held[outlet] = self._load(address)
                 self._count += held.count()
-        self.version += len(links) - len(self._held)  # registrations that died while the group was out of memory
+            else:
+                dead[Outlet(address, 0)] = None
+        if dead:  # while the group was out of memory
+            self._raise(len(dead), dead, len(dead))
         self._relink()
 
     def __iter__(self) -> Iterator[tuple[Outlet, list[tuple[int, int]]]]:

@@ -150,6 +150,7 @@ CHANGES_BYTES: Final = 4 << 20  # bytes of changes in one answer, but for the la
 CHANGES_BEHIND: Final = 10_000  # a reader that missed more changes of a group takes a snapshot
 EVENT_LOG_BYTES: Final = 4 << 20  # latest relation events that a partition keeps in memory
 WEIGHT_PROFILES: Final = 10_000  # profiles of a group up to which its members are sorted by weight
+WATERMARK_MS: Final = 20  # who asks what changed since a time is told from so much before it: times are not exact
 MAP_CHANGES: Final = 4_096  # changes of a Link map in one answer; a reader that missed more gets the whole map
 VIEW_PAGES: Final = 256  # pages of ordinals that one answer is gathered from
 CURSOR_CHARS: Final = 160  # a cursor

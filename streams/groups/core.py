@@ -57,6 +57,7 @@ class GroupsCore:
         self.desk.overload.judge(max(now_ms, self.desk.now_ms), backlog)
         for self.applying, record in enumerate(records):
             self.desk.now_ms = max(self.desk.now_ms, record.at_ms)
+            self.desk.groups.map_log.hear(self.desk.now_ms)
             each(out, self.desk.partition, record, self._apply_one)
         self.applying = len(records)  # whatever raises from here on is no record's fault
         dispatch.announce_heads(self.desk, now_ms)

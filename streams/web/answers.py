@@ -103,12 +103,14 @@ class LinkMapAnswer(Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         version: ask for what changes from here on with `since` set to this.
+        at_ms: the newest time that it takes in, for who asks by time: with `changed_since_ms` set to this.
         links: every link with listeners.
-        changes: what changed after `since`; absent when nothing was asked since, or that is too long ago: then forget
-            what you held, and read the links' sessions anew.
+        changes: what changed after `since`, or `changed_since_ms`; absent when neither was given, or that is too long
+            ago: then forget what you held, and read the links' sessions anew.
     """
 
     version: Count
+    at_ms: Count
     links: list[LinkCount]
     changes: list[LinkChange] | None = None
 

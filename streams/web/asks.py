@@ -24,10 +24,13 @@ class Ask(msgspec.Struct, tag_field="t", frozen=True):
     Attributes:
         kind: the kind of lane that knows the answer.
         missing: what is told of an object that does not exist, also to those who may not see it.
+        shared: whether equal ones of one asker share an answer, which may be older than the later of them by as long
+            as the first is under way.
     """
 
     kind: ClassVar[Kind]
     missing: ClassVar[Code]
+    shared: ClassVar[bool] = False
 
     def partition(self, partitions: int) -> int:
         """The partition that knows the answer, of `partitions`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import groupby
+from typing import ClassVar
 
 import msgspec
 
@@ -53,9 +54,12 @@ class GroupAsk(OfGroup, frozen=True, tag="group"):
 
 
 class LinkMapAsk(OfGroup, frozen=True, tag="link_map"):
-    """On which links do sessions listen, and what changed since this version?"""
+    """On which links do sessions listen, and what changed since this version, or this time?"""
+
+    shared: ClassVar[bool] = True
 
     since: Count | None = None
+    changed_since_ms: Count | None = None
 
     def answer(self, core: GroupsCore, asker: Claims) -> LinkMapAnswer:
         """See `Ask`."""
@@ -64,10 +68,13 @@ class LinkMapAsk(OfGroup, frozen=True, tag="link_map"):
             LinkCount(address.link, address.epoch, address.partition, sessions)
             for address, sessions in group.map.listening()
         ]
+        log, version = core.desk.groups.map_log, group.map.version
         steps = None
         if self.since is not None:
-            steps = core.desk.groups.map_log.since(group.key, self.since, group.map.version)
-        return LinkMapAnswer(group.map.version, links, None if steps is None else _changes(steps))
+            steps = log.since(group.key, self.since, version)
+        elif self.changed_since_ms is not None:
+            steps = log.since_ms(group.key, self.changed_since_ms, version)
+        return LinkMapAnswer(version, log.now_ms, links, None if steps is None else _changes(steps))
 
 
 class LinkSessionsAsk(OfGroup, frozen=True, tag="link_sessions"):

@@ -17,6 +17,7 @@ from yarl import URL
 
 from streams.batches.errors import NotOwnerError, UnavailableError
 from streams.web.asks import REFUSALS, Ask, Kind
+from streams.web.flights import Flights
 from streams.web.guard import CLAIMS
 from streams.web.of_changes import NewestAsk
 from streams.web.of_groups import GroupAsk, LinkMapAsk, LinkSessionsAsk, RecentAnswer, RecentAsk
@@ -128,6 +129,7 @@ class OwnerClient:
         self._url = url
         self._tokens = tokens
         self._http = http
+        self._flights = Flights()
 
     async def ask(self, ask: Ask, asker: Claims) -> bytes:
         """The owner's encoded answer.
@@ -135,6 +137,16 @@ class OwnerClient:
         Raises:
             ProblemError: the answer's own; owner_unknown.
         """
+        answer = self._find(ask, asker)
+        return await (self._flights.share((ask, asker), answer) if ask.shared else answer)
+
+    async def recent(self, channel: ChannelId, window: Window, asker: Claims) -> Recent:
+        """See `reader.Owners`."""
+        ask = RecentAsk(channel.app, channel.group, channel.channel, window)
+        answer = _decode_recent(await self.ask(ask, asker))
+        return Recent(answer.head, {seq: bytes(message) for seq, message in answer.messages}, answer.floor)
+
+    async def _find(self, ask: Ask, asker: Claims) -> bytes:
         partition = ask.partition(self._partitions)
         loop = asyncio.get_running_loop()
         until = loop.time() + _OWNER_S
@@ -145,12 +157,6 @@ class OwnerClient:
                 if problem.code != "owner_unknown" or loop.time() > until:
                     raise
             await asyncio.sleep(_AGAIN_S)
-
-    async def recent(self, channel: ChannelId, window: Window, asker: Claims) -> Recent:
-        """See `reader.Owners`."""
-        ask = RecentAsk(channel.app, channel.group, channel.channel, window)
-        answer = _decode_recent(await self.ask(ask, asker))
-        return Recent(answer.head, {seq: bytes(message) for seq, message in answer.messages}, answer.floor)
 
     async def _ask(self, url: str | None, ask: Ask, asker: Claims) -> bytes:
         if url == self._url():

@@ -102,6 +102,11 @@ class View:
 
 
 SINCE: Final = Number("since", "the version that you know: only what changed after it is told")
+CHANGED_SINCE: Final = Number(
+    "changed_since_ms",
+    f"`at_ms` of an answer that you know: what changed from {limits.WATERMARK_MS} ms before it on is told, so some of "
+    "it twice; not with `since`, which is exact",
+)
 KNOWN: Final = Number("since", "the newest number that you know: only notices after it are told", usual=0)
 
 
@@ -173,6 +178,13 @@ def _group(call: Call) -> tuple[str, str]:
 
 
 CHANNELS: Final = Number("limit", "how many at most", least=1, most=limits.PAGE_ENTRIES, usual=limits.PAGE_ENTRIES)
+
+
+def _link_map(call: Call) -> Ask:
+    since, changed_since_ms = call.number(SINCE), call.number(CHANGED_SINCE)
+    if since is not None and changed_since_ms is not None:
+        raise ProblemError("bad_request", "give `since` or `changed_since_ms`, not both")
+    return LinkMapAsk(*_group(call), since, changed_since_ms)
 
 
 def _link_sessions(call: Call) -> Ask:
@@ -416,11 +428,13 @@ _VIEWS: Final = (
         f"{_GROUP}/link-map",
         _CALLERS,
         "On which links a group's sessions are; with `since`, what changed after that version.",
-        "Without `since`, or when that version is too long ago, `changes` is absent: read each link's sessions.",
-        params=(SINCE,),
+        "It shows members' sessions, whatever they hear of the group; visitors' are not in it. Without `since` or "
+        "`changed_since_ms`, or when that is too long ago, `changes` is absent: read each link's sessions. Equal "
+        "questions of one asker that come while one is under way share its answer.",
+        params=(SINCE, CHANGED_SINCE),
         answer=answers.LinkMapAnswer,
         missing="unknown_group",
-        ask=lambda call: LinkMapAsk(call.name("app"), call.name("group"), call.number(SINCE)),
+        ask=_link_map,
     ),
     View(
         "link_sessions",

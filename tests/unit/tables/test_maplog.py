@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tables.linkmap import LinkMap
-from tables.maplog import MapLog
+from tables.maplog import MapLog, Step
 from tables.outbox import Outbox
 from tables.rows import Rows
 from tables.voids import Voids
 from tests.cores import Memory, commit
 from topics import limits
+from topics.wire import LinkAddress
 
 _GROUP, _OTHER = b"app:g", b"app:h"
 _LINKS = [("l", 1), ("l", 2), ("m", 7)]
@@ -20,15 +21,27 @@ Bindings = frozenset[tuple[str, int, int, int]]
 
 
 class _Map:
-    """A Link map that leaves memory, and comes back, while its partition's log stays."""
+    """A Link map that leaves memory, and comes back, while its partition's log stays; or goes with the partition."""
 
     def __init__(self) -> None:
         self.store = Memory()
+        self.now_ms = 1_000_000
+        self.open(0, [])
+
+    def open(self, version: int, links: list[LinkAddress]) -> None:
         self.rows = Rows(self.store)
         self.voids = Voids(self.rows)
         self.outbox = Outbox(self.rows, 0, self.voids)
         self.log = MapLog()
-        self.map = LinkMap(self.rows, self.outbox, self.log, _GROUP, 0, [])
+        self.log.hear(self.now_ms)
+        self.map = LinkMap(self.rows, self.outbox, self.log, _GROUP, version, links)
+
+    def restart(self) -> None:
+        self.open(self.map.version, self.map.addresses)
+
+    def pass_ms(self, ms: int) -> None:
+        self.now_ms += ms
+        self.log.hear(self.now_ms)
 
     def settle(self) -> None:
         self.map.prune(self.voids)
@@ -46,9 +59,8 @@ class _Map:
         return frozenset((o.address.link, o.address.epoch, *pair) for o, bound in self.map for pair in bound)
 
 
-def followed(held: Bindings, kept: _Map, known: int) -> Bindings | None:
-    """What a reader that held this at version `known` holds after what it is told."""
-    steps = kept.log.since(_GROUP, known, kept.map.version)
+def followed(held: Bindings, steps: list[Step] | None) -> Bindings | None:
+    """What a reader that held this holds after what it is told; None where it reads the whole map."""
     if steps is None:
         return None
     for step in steps:
@@ -64,17 +76,19 @@ def followed(held: Bindings, kept: _Map, known: int) -> Bindings | None:
 
 _STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["bind", "bind", "bind", "unbind", "void", "return", "void outside", "settle"]),
+        st.sampled_from(
+            ["bind", "bind", "bind", "unbind", "void", "return", "void outside", "settle", "pass", "restart"]
+        ),
         st.sampled_from(_LINKS),
         st.integers(0, 5),
-        st.integers(0, 2),
+        st.sampled_from([0, 1, 2, 30]),
     ),
     max_size=40,
 )
 
 
 @given(_STEPS, st.booleans())
-def test_a_reader_at_any_version_comes_to_the_present_or_begins_anew(
+def test_a_reader_at_any_version_or_time_comes_to_the_present_or_begins_anew(
     steps: list[tuple[str, tuple[str, int], int, int]], large: bool
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -82,7 +96,8 @@ def test_a_reader_at_any_version_comes_to_the_present_or_begins_anew(
             patch.setattr(limits, "MAP_LOG_PAIRS", 6)
         kept = _Map()
         seen: dict[int, Bindings] = {0: frozenset()}
-        whole = True  # nothing happened outside of memory
+        told = [(kept.now_ms, 0)]  # a reader's answers: at which time, of which version
+        opened = 0  # the version at which this owner began
         for step, link, ordinal, slot in steps:
             match step:
                 case "bind":
@@ -94,20 +109,51 @@ def test_a_reader_at_any_version_comes_to_the_present_or_begins_anew(
                 case "void":
                     if kept.voids.add(*link):
                         kept.outbox.close(*link)
+                case "pass":
+                    kept.pass_ms(slot)
                 case "return" | "void outside":
                     kept.settle()
                     kept.leave_and_return(link if step == "void outside" else None)
-                    whole = whole and step == "return"
-            if step in {"settle", "return", "void outside"}:
+                case "restart":
+                    kept.settle()
+                    kept.restart()
+                    opened = kept.map.version
+            if step in {"settle", "return", "void outside", "restart"}:
                 kept.settle()
-                now = kept.bindings()
-                assert seen.setdefault(kept.map.version, now) == now  # a version means one map
+                now, version = kept.bindings(), kept.map.version
+                assert version >= max(seen)
+                assert seen.setdefault(version, now) == now  # a version means one map
                 for known, held in seen.items():
-                    found = followed(held, kept, known)
+                    found = followed(held, kept.log.since(_GROUP, known, version))
                     assert found in {None, now}
-                    assert not (whole and large) or found == now
+                    assert found == now or not large or known < opened
+                for at_ms, known in told:
+                    assert followed(seen[known], kept.log.since_ms(_GROUP, at_ms, version)) in {None, now}
+                told.append((kept.now_ms, version))
         assert kept.log.since(_GROUP, kept.map.version + 1, kept.map.version) is None
         assert kept.log.since(_OTHER, 0, 1) is None
+
+
+def test_who_asks_by_time_is_told_what_happened_since_and_a_little_before() -> None:
+    kept = _Map()
+    outlet = kept.outbox.outlet("l", 1, 0)
+    assert outlet is not None
+    for slot in range(4):
+        kept.pass_ms(limits.WATERMARK_MS)
+        kept.map.bind(0, outlet, slot)
+        kept.settle()
+
+    def told(before_ms: int) -> list[int] | None:
+        steps = kept.log.since_ms(_GROUP, kept.now_ms - before_ms, kept.map.version)
+        return None if steps is None else [step.after for step in steps]
+
+    assert told(0) == [3, 4]  # at the watermark's edge too
+    assert told(limits.WATERMARK_MS // 2) == [3, 4]
+    assert told(limits.WATERMARK_MS) == [2, 3, 4]
+    assert told(4 * limits.WATERMARK_MS) is None  # before this owner's time
+    assert told(-1) is None  # a time that it has not seen
+    kept.pass_ms(limits.WATERMARK_MS + 1)
+    assert told(0) == []
 
 
 def test_a_version_that_was_told_but_not_written_means_the_same_map_after_a_crash() -> None:
