@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from topics.entities import GroupKind, Profile
 from topics.notices import Kept
 from topics.presence import State
-from topics.subscriptions import Wanted
+from topics.subscriptions import Joined, Wanted
 from topics.wire import U32, Count, Id, Millis
 
 #: Goes back into the request for the next page, as it is; null: this is the last one.
@@ -113,6 +113,28 @@ class LinkMapAnswer(Struct, frozen=True, omit_defaults=True):
     at_ms: Count
     links: list[LinkCount]
     changes: list[LinkChange] | None = None
+
+
+class SubscribersAnswer(Struct, frozen=True):
+    """How many sessions subscribed to a channel.
+
+    Attributes:
+        version: the group's version.
+        joined: what members' sessions hear of it without subscribing.
+        messages: sessions that hear each message because they asked for it.
+        unread_count: that are told how many there are.
+        unread_status: that are told whether there are any.
+        typing: that hear who types.
+        visitors: sessions of users who are no members that hear each message.
+    """
+
+    version: Count
+    joined: Joined
+    messages: int
+    unread_count: int
+    unread_status: int
+    typing: int
+    visitors: int
 
 
 class Listener(Struct, frozen=True):

@@ -21,6 +21,7 @@ from streams.web.flights import Flights
 from streams.web.guard import CLAIMS
 from streams.web.of_changes import NewestAsk
 from streams.web.of_groups import GroupAsk, LinkMapAsk, LinkSessionsAsk, RecentAnswer, RecentAsk
+from streams.web.of_listening import SubscribersAsk
 from streams.web.of_members import ChannelMembersAsk, MemberAsk, MembersAsk
 from streams.web.of_requests import BansAsk, ChangeSetAsk, CodesAsk, RequestsAsk
 from streams.web.of_structure import AccessAsk, CategoriesAsk, ChannelsAsk, ListAsk, OverridesAsk, RolesAsk
@@ -47,6 +48,7 @@ Question = (
     | RecentAsk
     | MembersAsk
     | ChannelMembersAsk
+    | SubscribersAsk
     | MemberAsk
     | ChannelsAsk
     | CategoriesAsk

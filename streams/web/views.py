@@ -19,6 +19,7 @@ from streams.web.changes import PART as CHANGES_PART
 from streams.web.changes import SINCE as CHANGES_SINCE
 from streams.web.health import HealthAnswer, ReadyAnswer
 from streams.web.of_groups import GroupAsk, LinkMapAsk, LinkSessionsAsk, sessions_list
+from streams.web.of_listening import SubscribersAsk
 from streams.web.of_members import ChannelMembersAsk, MemberAsk, MembersAsk
 from streams.web.of_requests import BansAsk, ChangeSetAsk, CodesAsk, RequestsAsk
 from streams.web.of_structure import (
@@ -300,6 +301,16 @@ _VIEWS: Final = (
         missing="unknown_group",
         codes=("unknown_channel", "unknown_role", "too_many_to_sort"),
         ask=_channel_members,
+    ),
+    View(
+        "subscribers",
+        f"{_CHANNEL}/subscribers",
+        _CALLERS,
+        "How many sessions subscribed to a channel, by level.",
+        answer=answers.SubscribersAnswer,
+        missing="unknown_group",
+        codes=("unknown_channel",),
+        ask=lambda call: SubscribersAsk(*_group(call), call.name("channel")),
     ),
     View(
         "access",

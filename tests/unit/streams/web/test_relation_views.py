@@ -9,10 +9,12 @@ import pytest
 import pytest_asyncio
 
 from streams.web.views import VIEWS
-from tests.cores import add, create, delete, remove
+from tests.cores import add, bind, create, delete, remove
 from tests.views import APP, TOKENS, Cores, Views, path_of
 from topics import catalog, limits, relations
+from topics.bindings import BindingLot, Listen
 from topics.entities import PERMISSIONS
+from topics.subscriptions import Level, Wanted
 
 NAMES = [f"u{n}" for n in range(8)]
 
@@ -365,3 +367,17 @@ async def test_who_left_or_joined_is_told_at_once(views: Views) -> None:
     views.cores.groups.apply(remove("u0", group="town"), add("new", group="town"))
     assert await users(views, of("role_members", role="mods")) == NAMES[1:3]
     assert await users(views, of("channel_members", channel="open")) == ["ann", "u1", "u2", *NAMES[4:], "new"]
+
+
+async def test_a_channels_subscribers_are_counted_by_level_for_who_sees_it(views: Views) -> None:
+    assert views.cores is not None
+    levels: tuple[Level, ...] = ("messages", "typing")
+    wanted = [Wanted(level, "open") for level in levels]
+    views.cores.groups.apply(
+        bind("u1", 2, 7, group="town"),
+        (catalog.BINDINGS, BindingLot([Listen(APP, "town", "u1", "l", 1, 3, 7, wanted)])),
+    )
+    found = await told(views, of("subscribers", channel="open"))
+    assert (found["joined"], found["messages"], found["typing"], found["unread_count"]) == ("messages", 1, 1, 0)
+    status, problem = await views.get(of("subscribers", channel="staff"), sub="u5", role="user")
+    assert (status, problem["code"]) == (404, "unknown_channel")
