@@ -29,6 +29,7 @@ def listen(desk: Desk, group: Group, ask: Listen) -> None:
     """A session asks to hear something: what it may is in force from here on, what not is refused with a code."""
     if (outlet := desk.outbox.outlet(ask.link, ask.epoch, ask.partition)) is None:
         return
+    desk.mark_rows()
     desk.settle(group)  # so that what it asked for before is known where it is
     ordinal = group.members.ordinal_of(ask.user) if group.alive else None
     refused: list[Turned] = []
@@ -39,6 +40,7 @@ def listen(desk: Desk, group: Group, ask: Listen) -> None:
             refused.append(Turned(refusal.code, wanted.level, wanted.channel))
             desk.counts[f"refused:{refusal.code}"] += 1
             continue
+        desk.counts[f"subscribed:{wanted.level}"] += 1
         group.subscriptions.add(topic_of(wanted, visitor=ordinal is None), outlet, ask.slot, ordinal)
     if refused:
         ended = [Wanted(one.level, one.channel) for one in refused]
@@ -66,6 +68,7 @@ def ground(desk: Desk, grounded: Grounded) -> None:
     """A session went to the background or came from there: its link hears it before what follows from it."""
     outlet = desk.outbox.outlet(grounded.link, grounded.epoch, grounded.partition)
     if outlet is not None and desk.ground.put(outlet, grounded.slot, background=grounded.background):
+        desk.mark_rows()
         outlet.entries.append(encode(Background([grounded.slot], grounded.background)))
         desk.counts["grounded"] += 1
 
