@@ -20,13 +20,16 @@ import numpy as np
 from jobs.bench.figures import Baseline, Figure, Mark, Plot, Result, Series, at_least, at_most, exactly
 from jobs.bench.ingest import applied, settle
 from jobs.bench.lab import Lab, Trial
-from jobs.bench.world import Churn, Crowd, Sends
+from jobs.bench.listening import listening
+from jobs.bench.world import APP, PUSHED, Churn, Crowd, Sends
 from streams.batches.store import MemoryStore, Origin, State
 from streams.groups.core import GroupsCore
 from tables.batch import Outputs, Record
 from tables.rows import Rows
-from topics import catalog
+from topics import catalog, limits
+from topics.codec import encode
 from topics.entities import GroupKind
+from topics.policy import PolicySet
 
 LINKS: Final = 100
 BODY_BYTES: Final = 300
@@ -72,8 +75,10 @@ class Core:
         self._store = store
         self._core = GroupsCore(self._rows, 0, 1, LINKS)
         self._offset = 0
+        self._now_ms = 0
         self._sends = Sends(self.crowd, BODY_BYTES)
         self._churn = Churn(self.crowd, seed=members)
+        self.apply([self.record(catalog.POLICIES.name, encode(PolicySet(APP, PUSHED)))])
         for topic, records in ((catalog.RELATIONS, self.crowd.relations()), (catalog.BINDINGS, self.crowd.bindings())):
             for filling in records:
                 self.apply([self.record(topic.name, filling[2])])
@@ -81,12 +86,13 @@ class Core:
     def record(self, topic: str, value: bytes) -> Record:
         """The next record of the partition."""
         self._offset += 1
-        return Record(topic, self._offset, self._offset, None, value)
+        return Record(topic, self._offset, self._now_ms, None, value)
 
     def apply(self, records: Sequence[Record]) -> tuple[Outputs, int]:
         """A batch: what it wants written, and the nanoseconds that it took; it is committed afterwards."""
+        self._now_ms += limits.BATCH_GAP_MS
         began = time.thread_time_ns()
-        outputs = self._core.apply(records, self._offset)
+        outputs = self._core.apply(records, self._now_ms)
         changes = self._rows.take()
         took = time.thread_time_ns() - began
         self._store.write(changes, _LOCAL)
@@ -95,12 +101,12 @@ class Core:
 
     def rest(self, ms: int) -> Outputs:
         """A batch without records after some time: what is told later than the change that it is about."""
-        self._offset += ms
+        self._now_ms += ms
         return self.apply([])[0]
 
     def message(self) -> Record:
         """A message to everybody."""
-        ((_, _, value),) = self._sends.take(1, self._offset)
+        ((_, _, value),) = self._sends.take(1, self._now_ms)
         return self.record(catalog.MESSAGES.name, value)
 
     def churn(self) -> Record:
@@ -286,6 +292,8 @@ async def _through_kafka(lab: Lab) -> list[Figure]:
         crowd = Crowd(1, sizes.members[-1], LINKS, trial.settings.partitions)
         lab.tell(f"a group of {crowd.members:,} on a worker")
         worker = await settle(trial, crowd)
+        await trial.fill(catalog.BINDINGS.name, listening(crowd, "messages"))
+        await trial.consumed(worker, catalog.BINDINGS)
         sends, runs = Sends(crowd, BODY_BYTES), []
         async with lab.profiled(worker, "fanout"):
             for turn in range(lab.pace.repeat):
@@ -302,7 +310,8 @@ async def _through_kafka(lab: Lab) -> list[Figure]:
             rates,
             at_least(2_000),
             note=f"{sizes.batched:,} messages of {BODY_BYTES} incompressible bytes at once into one group of "
-            f"{crowd.members:,} on {LINKS} links, by the append times of what a reader of committed deliveries finds.",
+            f"{crowd.members:,} on {LINKS} links, by the append times of what a reader of committed deliveries finds. "
+            "Everybody subscribed to the channel's messages: others would get notices, at so many a second.",
         ),
         Figure(
             "fanout_entries_per_link",

@@ -16,19 +16,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 
-from jobs import policy
 from jobs.bench.caller import Caller, calling
 from jobs.bench.figures import Baseline, Figure, Plot, Result, Series, at_most
 from jobs.bench.ingest import ratios
 from jobs.bench.lab import Lab, Trial, Worker
 from jobs.bench.server import MEMORY_MB, SHARE, Server, in_parts
 from jobs.bench.watch import Told, Watch, watching
-from jobs.bench.world import APP
+from jobs.bench.world import APP, PUSHED
 from jobs.problem import Problem
 from topics import catalog, limits
-from topics.policy import Policy
 from topics.relations import Asked, CreateCategory, CreateChannel, DeleteRole, EditList
 
 LINKS: Final = 100
@@ -88,9 +87,9 @@ async def measure(lab: Lab) -> Result:
     """All figures of flips."""
     sizes = Sizes.of(lab)
     # A few channels more than a server has by default: those that figures name, and some beside them.
-    more = Policy(channels=sizes.channels + _OTHER_CHANNELS)
+    policy = msgspec.structs.replace(PUSHED, channels=sizes.channels + _OTHER_CHANNELS)
     async with lab.trial(links=LINKS, groups_memory_mb=MEMORY_MB) as trial:
-        await policy.write(trial.settings, lambda _: {APP: more})
+        await trial.serve(APP, policy)
         large = Server(sizes.members, LINKS, trial.settings.partitions)
         small = Server(sizes.fewer, LINKS, trial.settings.partitions, "t")
         lab.tell(f"servers of {large.members:,} and {small.members:,} on a worker, all online")

@@ -21,7 +21,7 @@ from jobs.bench.appended import ENTRY
 from jobs.bench.figures import Baseline, Figure, Result, at_least
 from jobs.bench.lab import Lab, Record, Trial, Worker
 from jobs.bench.programs import BASELINES, Program, answer_of, quix_python, running
-from jobs.bench.world import Crowd, Sends
+from jobs.bench.world import APP, PUSHED, Crowd, Sends
 from jobs.problem import Problem
 from topics import catalog
 from topics.catalog import Topic
@@ -123,7 +123,8 @@ def crowd_of(lab: Lab, trial: Trial) -> Crowd:
 
 
 async def settle(trial: Trial, *crowds: Crowd, name: str = "groups") -> Worker:
-    """A groups worker that has made the groups and bound everybody."""
+    """A groups worker that has made the groups and bound everybody; messages are pushed to all of them."""
+    await trial.serve(APP, PUSHED)
     relations = [record for crowd in crowds for record in crowd.relations()]
     bindings = [record for crowd in crowds for record in crowd.bindings()]
     await trial.fill(catalog.RELATIONS.name, relations)

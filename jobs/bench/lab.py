@@ -26,6 +26,7 @@ from aiokafka.errors import KafkaError
 
 from jobs import topics
 from jobs.demo.cluster import free_ports, own_settings
+from jobs.policy import write as write_policies
 from jobs.problem import Problem
 from jobs.services import Services
 from jobs.services.process import Process, recorded, spawn
@@ -35,6 +36,7 @@ from streams.app import Role
 from streams.batches.inputs import Raw
 from streams.settings import PREFIX, Settings, load
 from topics.catalog import Topic
+from topics.policy import Policy
 
 T = TypeVar("T")
 
@@ -293,6 +295,10 @@ class Trial:
             worker.process.signal(signal.SIGTERM)
         for worker in self._workers:
             worker.ended()
+
+    async def serve(self, app: str, policy: Policy) -> None:
+        """An app has this policy from here on."""
+        await write_policies(self.settings, lambda _: {app: policy})
 
     # -- records -----------------------------------------------------------------------------------------------------
 

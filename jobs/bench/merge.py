@@ -9,29 +9,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
 from jobs.bench.figures import Baseline, Figure, Result, at_most
-from jobs.bench.lab import Filling, Lab, Trial, Worker
+from jobs.bench.lab import Lab, Trial, Worker
+from jobs.bench.listening import listening
 from jobs.bench.load import Paced, paced
 from jobs.bench.server import filling
 from jobs.bench.world import APP, Crowd, Sends
 from jobs.problem import Problem
 from topics import catalog
-from topics.bindings import BindingLot, Listen
-from topics.codec import encode
 from topics.messages import MAIN
 from topics.relations import CreateChannel
-from topics.subscriptions import Wanted
 
 _LINKS: Final = 100
 _PER_S: Final = 1_000.0
 _BODY_BYTES: Final = 200
-_LOT: Final = 500
 _WITHIN_S: Final = 240.0
 _REST_S: Final = 3.0
 
@@ -101,7 +97,7 @@ async def measure(lab: Lab) -> Result:
         await trial.fill(catalog.RELATIONS.name, [filling(CreateChannel(APP, crowd.group(0), MAIN), crowd.partitions)])
         await trial.consumed(worker, catalog.RELATIONS, within_s=_WITHIN_S)
         await trial.fill(catalog.BINDINGS.name, crowd.bindings())
-        await trial.fill(catalog.BINDINGS.name, listening(crowd))
+        await trial.fill(catalog.BINDINGS.name, listening(crowd, "unread_count"))
         await trial.consumed(worker, catalog.BINDINGS, within_s=_WITHIN_S)
         sends = Sends(crowd, _BODY_BYTES)
         for turn in range(lab.pace.repeat):
@@ -120,21 +116,6 @@ async def measure(lab: Lab) -> Result:
         f"The link with the most of {_LINKS}; {sizes.members:,} subscribers of `unread_count`.",
     )
     return Result((figure,))
-
-
-def listening(crowd: Crowd) -> Iterator[Filling]:
-    """Everybody asks how many messages are unread in the channel."""
-    wanted = [Wanted("unread_count", MAIN)]
-    partition, _ = crowd.keyed(0)
-    for first in range(0, crowd.members, _LOT):
-        lot = [_listen(crowd, ordinal, wanted) for ordinal in range(first, min(first + _LOT, crowd.members))]
-        yield partition, None, encode(BindingLot([*lot]))
-
-
-def _listen(crowd: Crowd, ordinal: int, wanted: list[Wanted]) -> Listen:
-    to = crowd.session(0, ordinal)
-    user = crowd.user(0, ordinal)
-    return Listen(APP, crowd.group(0), user, to.link, to.epoch, to.partition, to.slot, wanted, resumed=True)
 
 
 async def _heard(trial: Trial, worker: Worker, sends: Sends, seconds: float) -> tuple[Heard, Paced]:

@@ -23,7 +23,7 @@ from jobs.bench.figures import Baseline, Figure, Result, at_most
 from jobs.bench.lab import Lab, Worker
 from jobs.bench.memory import resting_mb
 from jobs.bench.server import MEMORY_MB, SHARE, Server
-from jobs.bench.world import APP
+from jobs.bench.world import APP, PUSHED
 from jobs.problem import Problem
 from streams.settings import Settings
 from streams.web.tokens import Claims, Tokens
@@ -62,6 +62,7 @@ async def measure(lab: Lab) -> Result:
     """`rss_1m_server_mb` and `visible_channels_query_ms`."""
     sizes = Sizes.of(lab)
     async with lab.trial(links=_LINKS, groups_memory_mb=MEMORY_MB) as trial:
+        await trial.serve(APP, PUSHED)
         worker = await trial.start_worker("groups", "groups")
         empty = await resting_mb(worker)
         server = Server(sizes.members, _LINKS, trial.settings.partitions)

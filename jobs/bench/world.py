@@ -23,10 +23,14 @@ from topics.codec import encode
 from topics.entities import GroupKind
 from topics.keys import key_of, partition_of
 from topics.messages import Send
+from topics.policy import TIMES, Policy
 from topics.relations import AddMembers, CreateGroup
 from topics.wire import ToSession
 
 APP: Final = "bench"
+#: Each message is pushed to everybody who sees its channel, at any size, and up to as many a second as an app may have:
+#: where what messages cost is measured, and not what they cost less as notices.
+PUSHED: Final = Policy(drive_server="message", burst_per_s=TIMES * limits.BURST_PER_S)
 EPOCH: Final = 1
 DEVICE: Final = "d"
 _BINDS_PER_LOT: Final = 500
