@@ -162,7 +162,14 @@ class Worker:
                 make_core = partial(groups.GroupsCore, memory_bytes=memory_bytes)
                 make_groups = self._announced("groups", make_core)
                 return [
-                    LaneKind("groups", groups.INPUTS, catalog.GROUPS_CHANGELOG, make_groups, version=versions.GROUPS)
+                    LaneKind(
+                        "groups",
+                        groups.INPUTS,
+                        catalog.GROUPS_CHANGELOG,
+                        make_groups,
+                        version=versions.GROUPS,
+                        patient=(catalog.LINK_ACKS,),
+                    )
                 ]
             case "users":
                 make_users = self._announced("users", users.UsersCore)

@@ -101,6 +101,7 @@ BATCH_WORK_MS: Final = 100  # CPU time that applying it should take: after a lon
 LEAST_BATCH_BYTES: Final = 64 * 1024  # but so many, or one record
 LARGE_RECORD_BYTES: Final = 64 * 1024  # a record of so many is much work: a batch takes one, others' pass the next
 BATCH_GAP_MS: Final = 20  # batches of a partition begin no closer: a transaction costs as much for 1 record as for 100
+PATIENT_GAP_MS: Final = 500  # and of nothing but acknowledgements, no closer than this: else they wait for others
 
 # What a partition may have waiting in memory before its fetch is paused.
 QUEUE_RECORDS: Final = 8_000  # records waiting

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -73,6 +73,7 @@ class Batch:
 @dataclass(slots=True)
 class _Input:
     topic: str
+    patient: bool = False
     queue: deque[Raw] = field(default_factory=deque)
     size: int = 0
     large: int = 0
@@ -134,15 +135,21 @@ class HoleError(Exception):
 class Inputs:
     """Merges the topics of a partition; equal append times keep the order in which the topics are named."""
 
-    def __init__(self, offsets: Mapping[str, int], large_bytes: int = limits.LARGE_RECORD_BYTES) -> None:
+    def __init__(
+        self,
+        offsets: Mapping[str, int],
+        large_bytes: int = limits.LARGE_RECORD_BYTES,
+        patient: Container[str] = (),
+    ) -> None:
         """Start empty.
 
         Args:
             offsets: the topics, in the order that breaks ties, and where each is read from.
             large_bytes: a record of so many is a large one.
+            patient: topics whose records may wait for others.
         """
         self._large_bytes = large_bytes
-        self._inputs = {topic: _Input(topic, position=offset) for topic, offset in offsets.items()}
+        self._inputs = {topic: _Input(topic, topic in patient, position=offset) for topic, offset in offsets.items()}
         self._records_share = limits.QUEUE_RECORDS // len(self._inputs)
         self._bytes_share = limits.QUEUE_BYTES // len(self._inputs)
 
@@ -185,8 +192,13 @@ class Inputs:
 
     @property
     def idle(self) -> bool:
-        """Whether every topic is at its end with nothing buffered."""
-        return not any(one.queue or one.blocks for one in self._inputs.values())
+        """Whether every topic is at its end with nothing buffered, but for what may wait."""
+        return not any(one.queue or one.blocks for one in self._inputs.values() if not one.patient)
+
+    @property
+    def patient(self) -> bool:
+        """Whether nothing waits but what may."""
+        return not any(one.queue for one in self._inputs.values() if not one.patient)
 
     def lag(self) -> dict[str, int]:
         """Offsets between what was taken and the end, by topic."""

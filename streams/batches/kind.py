@@ -32,6 +32,7 @@ class LaneKind:
         batch_bytes: how many bytes of records a batch takes.
         large_bytes: a record of so many is much work: a batch takes one of them at most.
         version: which version its rows have, and how older ones are brought to it; None if it has no rows.
+        patient: inputs that are worth no batch of their own at once: they wait PATIENT_GAP_MS for others.
     """
 
     name: str
@@ -43,6 +44,7 @@ class LaneKind:
     batch_bytes: int = limits.BATCH_BYTES
     large_bytes: int = limits.LARGE_RECORD_BYTES
     version: StateVersion | None = None
+    patient: tuple[Topic, ...] = ()
 
 
 class Source(Protocol):

@@ -50,6 +50,7 @@ from streams.batches.store import LocalStore, MemoryStore, State, StoreError
 from tables.batch import Core, Outputs, Record
 from tables.rows import LOCAL, Changes, Rows
 from tables.versions import NewerStateError
+from topics import limits
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -58,7 +59,7 @@ _START_S: Final = 15.0
 _OFFSETS_S: Final = 15.0
 _TRANSACTION_S: Final = 8.0  # shorter than the broker's 10 s: a doubt is ours to resolve, never a fence by time-out
 _CLOSE_S: Final = 3.0
-_FENCED_S: Final = 30.0
+_FENCED_S: Final = 90.0  # longer than two rebalances, for the one that was under way may have to be begun again
 _BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 _NUDGE_S: Final = 1.0
 
@@ -284,7 +285,8 @@ class Lane:
             store.close()
             raise
         clock = PartitionClock(edges.monotonic, store.state.clock_ms if store.state else 0)
-        inputs = Inputs({topic: offsets[topic] for topic in self._topics}, self.kind.large_bytes)
+        patient = [topic.name for topic in self.kind.patient]
+        inputs = Inputs({topic: offsets[topic] for topic in self._topics}, self.kind.large_bytes, patient)
         self._memory = memory = _Memory(edges.openings(), store, rows, core, inputs, clock)
         await edges.source.start_at(offsets, memory.opening)
         self._check_generation()
@@ -481,7 +483,8 @@ class Lane:
 
     def _early_s(self, memory: _Memory) -> float:
         """How long the next batch still gathers; the first after a pause never does."""
-        return max(0.0, memory.began_s + self._edges.gap_s - self._edges.monotonic())
+        gap_s = limits.PATIENT_GAP_MS / 1000 if memory.inputs.patient else self._edges.gap_s
+        return max(0.0, memory.began_s + gap_s - self._edges.monotonic())
 
     @staticmethod
     def _due_in_s(memory: _Memory) -> float | None:

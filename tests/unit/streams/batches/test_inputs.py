@@ -213,6 +213,16 @@ def test_idle_is_at_the_end_of_all_with_nothing_buffered() -> None:
     assert merge.idle
 
 
+def test_what_may_wait_keeps_nobody_from_being_idle_but_holds_its_place_in_the_order() -> None:
+    merge = Inputs(dict.fromkeys(("a", "acks"), 0), patient=("acks",))
+    merge.offer("a", lot())
+    merge.offer("acks", lot(Raw(0, 5)))
+    assert (merge.idle, merge.patient, merge.ready) == (True, True, True)
+    merge.offer("a", lot(Raw(0, 3), Raw(1, 7)))
+    assert (merge.idle, merge.patient) == (False, False)
+    assert taken(merge) == [("a", 0), ("acks", 0), ("a", 1)]
+
+
 def test_lag_counts_what_is_buffered_and_what_is_not_fetched() -> None:
     merge = inputs("a")
     merge.offer("a", lot(Raw(3, 0), Raw(4, 0), position=5, end=9))

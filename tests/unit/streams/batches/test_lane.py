@@ -173,6 +173,7 @@ def make_lane(
     effects: Callable[[Outputs, Sequence[Record]], Awaitable[None]] | None = None,
     gap_s: float = 0.0,
     version: StateVersion | None = None,
+    patient: tuple[Topic, ...] = (),
 ) -> Lane:
     edges = Edges(
         source=world,
@@ -186,7 +187,8 @@ def make_lane(
         session_s=6.0,
         gap_s=gap_s,
     )
-    return Lane(LaneKind("kind", (IN,), LOG, lambda rows, _: Core(rows), effects, version=version), 0, edges)
+    kind = LaneKind("kind", (IN,), LOG, lambda rows, _: Core(rows), effects, version=version, patient=patient)
+    return Lane(kind, 0, edges)
 
 
 async def until(check: Callable[[], object], within_s: float = 5.0) -> None:
@@ -337,6 +339,21 @@ async def test_the_first_batch_goes_at_once_and_the_next_gathers_for_a_while() -
         await asyncio.sleep(0.05)
         assert len(world.sent) == 1, "the lane's clock stands still"
         world.now += 0.02
+        await until(lambda: len(world.sent) == 2)
+    assert world.out == [b"a", b"b", b"c"]
+
+
+async def test_a_batch_of_nothing_but_what_may_wait_gathers_for_longer() -> None:
+    world = World()
+    async with serving(world, patient=(IN,)) as lane:
+        feed(world, lane, b"a")
+        await until(lambda: len(world.sent) == 1)
+        feed(world, lane, b"b")
+        world.now += limits.PATIENT_GAP_MS / 1000 - 0.1
+        feed(world, lane, b"c")
+        await asyncio.sleep(0.05)
+        assert len(world.sent) == 1
+        world.now += 0.1
         await until(lambda: len(world.sent) == 2)
     assert world.out == [b"a", b"b", b"c"]
 
