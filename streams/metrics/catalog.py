@@ -224,6 +224,46 @@ SECTIONS: Final[dict[str, tuple[Metric, ...]]] = {
             "Entries of messages to links: one a message and link that listens.",
             "messages times links a group, never times members",
         ),
+        Metric(
+            "linkcast_messages_narrow_total",
+            "counter",
+            "Messages sent to those only who show the channel, as the group's drive mode, its size, a burst or a slow "
+            "link has it; the others get notices.",
+            "follows the large servers' load",
+            "rises suddenly: see linkcast_bursts and linkcast_links_slow",
+        ),
+        Metric(
+            "linkcast_bursts",
+            "gauge",
+            "Channels in which more is written than `burst_per_s`: who does not show them gets notices.",
+            "0, or a few live events",
+            "many for long: `burst_per_s` of the app's policy is too low for it, or somebody floods channels",
+        ),
+        Metric(
+            "linkcast_unread_notices_total",
+            "counter",
+            "Entries to links that say how many messages of a channel are new, in place of the messages.",
+            "at most five a second for each channel and link (`unread_window_ms`)",
+        ),
+        Metric(
+            "linkcast_unread_messages_total",
+            "counter",
+            "Messages that these notices stand for, each counted once whatever the number of links.",
+            "more than notices where much is written",
+        ),
+        Metric(
+            "linkcast_mentions_total",
+            "counter",
+            "Sessions told that a message mentions their user.",
+            "follows the load",
+        ),
+        Metric(
+            "linkcast_subscribed_total",
+            "counter",
+            "Subscriptions that came into force, by level. How many a channel has now: its view.",
+            "follows what is shown; the wave after a link died",
+            labels=("level",),
+        ),
         Metric("linkcast_signals_total", "counter", "Signals delivered to those online only.", "follows the load"),
         Metric(
             "linkcast_resends_total",
@@ -297,6 +337,51 @@ SECTIONS: Final[dict[str, tuple[Metric, ...]]] = {
             "0 until memory is full, then as many as are loaded",
         ),
     ),
+    "Sessions": (
+        Metric("linkcast_sessions_begun_total", "counter", "Sessions that began.", "follows logins"),
+        Metric(
+            "linkcast_sessions_ended_total",
+            "counter",
+            "Sessions that ended: by themselves, replaced, kicked, or not resumed in time.",
+            "follows logouts",
+        ),
+        Metric(
+            "linkcast_sessions_lost_total",
+            "counter",
+            "Sessions whose connection broke; each waits `resume_ms` to be resumed.",
+            "follows the quality of networks",
+            "rises suddenly: a gateway, or a network before it, is in trouble",
+        ),
+        Metric(
+            "linkcast_sessions_resumed_total",
+            "counter",
+            "Sessions that asked to go on, by whether what they were was still known.",
+            '`known="no"` a small share',
+            "`no` prevails: clients come back later than `resume_ms`, or name a wrong session",
+            ("known",),
+        ),
+        Metric(
+            "linkcast_sessions_replaced_total",
+            "counter",
+            "Sessions ended by a new one of the same user, as the policy's `sessions` says.",
+            "a small share of sessions begun",
+            "much: two clients of one device end each other in turns",
+        ),
+        Metric("linkcast_sessions_kicked_total", "counter", "Sessions ended by `kick`.", "rare"),
+        Metric(
+            "linkcast_sessions_turned_total",
+            "counter",
+            "Times a session's turn to the background, or back, was told to groups; repeats within `ground_window_ms` "
+            "are not.",
+            "at most one in `ground_window_ms` and session",
+        ),
+        Metric(
+            "linkcast_presence_total",
+            "counter",
+            "States of users told to links whose sessions watch them.",
+            "at most one a user, link and `presence_window_ms`",
+        ),
+    ),
     "Links": (
         Metric(
             "linkcast_links",
@@ -306,6 +391,38 @@ SECTIONS: Final[dict[str, tuple[Metric, ...]]] = {
             "fewer: a gateway is away or its beats are late",
         ),
         Metric("linkcast_sessions", "gauge", "Sessions on living links, as their beats say.", "those online"),
+        Metric(
+            "linkcast_links_slow",
+            "gauge",
+            "Links that are behind with what a groups partition wrote: they get notices in place of messages. One that "
+            "is slow for four partitions counts four times.",
+            "0",
+            "the gateway, or its network, is overloaded: see the troubleshooting page on slow links",
+        ),
+        Metric(
+            "linkcast_links_overrun",
+            "gauge",
+            "Links that fell so far behind that they get nothing but answers and mentions until they begin anew.",
+            "0",
+            "as above; a link that stays overrun does not ask for a resync: its gateway hangs",
+        ),
+        Metric(
+            "linkcast_links_backlog_bytes",
+            "gauge",
+            "Bytes of deliveries that links have not acknowledged.",
+            "what is written in a second or two",
+            "rises: some link is slow; see which on the Link map's view of links",
+        ),
+        Metric(
+            "linkcast_acks_total", "counter", "Acknowledgements of links.", "one a second, link and partition at most"
+        ),
+        Metric(
+            "linkcast_entries_dropped_total",
+            "counter",
+            "Entries not written to links that are overrun. Their clients pull.",
+            "does not rise",
+            "as linkcast_links_overrun",
+        ),
     ),
     "Stores": (
         Metric(

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final
+from typing import Final, get_args
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -29,6 +29,7 @@ from streams.web.reader import TIERS
 from streams.web.requests import Requests
 from topics.answers import CODES
 from topics.rejects import REASONS
+from topics.subscriptions import Level
 
 #: Metrics of what cores count, by the name they count it under.
 _COUNTED: Final = {
@@ -43,6 +44,19 @@ _COUNTED: Final = {
     "unbound": "linkcast_bindings_ended_total",
     "hints": "linkcast_hints_total",
     "notices": "linkcast_notices_total",
+    "narrow": "linkcast_messages_narrow_total",
+    "unread": "linkcast_unread_notices_total",
+    "unread_messages": "linkcast_unread_messages_total",
+    "mentions": "linkcast_mentions_total",
+    "acks": "linkcast_acks_total",
+    "entries_dropped": "linkcast_entries_dropped_total",
+    "begun": "linkcast_sessions_begun_total",
+    "ended": "linkcast_sessions_ended_total",
+    "lost": "linkcast_sessions_lost_total",
+    "replaced": "linkcast_sessions_replaced_total",
+    "kicked": "linkcast_sessions_kicked_total",
+    "turned": "linkcast_sessions_turned_total",
+    "presence": "linkcast_presence_total",
     "groups_used": "linkcast_groups_used_total",
     "groups_loaded": "linkcast_groups_loaded_total",
     "groups_dropped": "linkcast_groups_dropped_total",
@@ -52,6 +66,10 @@ _STANDING: Final = {
     "groups_cached": "linkcast_groups_in_memory",
     "links": "linkcast_links",
     "sessions": "linkcast_sessions",
+    "bursts": "linkcast_bursts",
+    "links_slow": "linkcast_links_slow",
+    "links_overrun": "linkcast_links_overrun",
+    "links_backlog_bytes": "linkcast_links_backlog_bytes",
 }
 _STORES: Final = ("cassandra", "redis")
 
@@ -169,6 +187,10 @@ class _Worker(Collector):
         for key, name in _STANDING.items():
             if key in standing:
                 out.add(name, standing[key])
+        for known, key in (("yes", "resumed"), ("no", "resumed_new")):
+            out.add("linkcast_sessions_resumed_total", counts[key], known)
+        for level in get_args(Level):
+            out.add("linkcast_subscribed_total", counts[f"subscribed:{level}"], level)
         for code in CODES:
             out.add("linkcast_refused_total", counts[f"refused:{code}"], code)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
@@ -41,6 +42,7 @@ class Desk:
         now_ms: the partition's clock.
         touched: users of whom something changed that those who watch them may see, in this batch.
         fresh: of users whom sessions began to watch in this batch, these sessions.
+        counts: what the batch did, for whoever watches.
     """
 
     def __init__(self, rows: Rows, partition: int, partitions: int, links: int) -> None:
@@ -64,6 +66,7 @@ class Desk:
         self._answers = Lots(catalog.ANSWERS.name, ANSWERS_HEAD)
         self.touched: dict[tuple[str, str], None] = {}
         self.fresh: dict[tuple[str, str], dict[LinkAddress, list[int]]] = {}
+        self.counts: Counter[str] = Counter()
 
     def bind(self, app: str, user: str, session: Session, group: str, ordinal: int) -> None:
         """Ask the group's owner to let the session hear the group."""
@@ -77,6 +80,7 @@ class Desk:
 
     def grounded(self, session: Session, partitions: Iterable[int]) -> None:
         """Tell groups partitions whether the session is in the background."""
+        self.counts["turned"] += 1
         entry = encode(Grounded(session.link, session.epoch, session.partition, session.slot, session.told))
         for partition in partitions:
             self.bindings.add(partition, entry)
@@ -111,6 +115,8 @@ class Desk:
 
     def answer(self, reply: ReplyTo | None, answer: Done | Refused) -> None:
         """Answer whoever waits: in its link's deliveries, or on `answers`. A dead link's session hears nothing."""
+        if isinstance(answer, Refused):
+            self.counts[f"refused:{answer.code}"] += 1
         if isinstance(reply, ToSession):
             if not self.voids.covers(reply.link, reply.epoch):
                 self.replies.add(LinkAddress(reply.link, reply.epoch, reply.partition), encode(answer))
@@ -140,6 +146,8 @@ class Desk:
         """Write all that was gathered."""
         for tray in (self.bindings, self.watches, self._answers, self.replies, self.told):
             tray.drain(out)
+        out.counts.update(self.counts)
+        self.counts.clear()
 
 
 @lru_cache(maxsize=65_536)

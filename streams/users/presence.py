@@ -80,6 +80,7 @@ def settle(desk: Desk) -> None:
     desk.touched, desk.fresh = {}, {}
     for address, entries in told.items():
         for (app, among), users in entries.items():
+            desk.counts["presence"] += len(users)
             desk.replies.add(address, encode(PresenceOut(app, list(among), users)))
 
 

@@ -63,6 +63,7 @@ def resume(desk: Desk, resume: Resume) -> None:
         _move(desk, resume, held, old)
     else:
         _begin(desk, resume, held)
+    desk.counts["resumed" if old is not None else "resumed_new"] += 1
     resumed = Resumed(resume.slot, old is not None, desk.inboxes.newest(app, user))
     desk.replies.add(LinkAddress(resume.link, resume.epoch, resume.partition), encode(resumed))
 
@@ -78,6 +79,7 @@ def lost(desk: Desk, lost: Lost) -> None:
     if (resume_ms := desk.policies.of(app).resume_ms) == 0:
         _drop(desk, app, user, held, [session])
         return
+    desk.counts["lost"] += 1
     until = desk.now_ms + resume_ms
     desk.due.add(until, app, user)
     _replace(desk, app, user, held, session, session._replace(lost_until=until))
@@ -114,6 +116,7 @@ def kick(desk: Desk, kick: Kick) -> None:
         if kick.device in (None, session.device)
         and (spared is None or not session.at(spared.link, spared.epoch, spared.slot))
     ]
+    desk.counts["kicked"] += len(ended)
     for session in ended:
         _tell_ended(desk, session, Ended(session.slot, "kicked"))
     if ended:
@@ -153,6 +156,7 @@ def look(desk: Desk, app: str, user: str) -> None:
 def end_dead(desk: Desk, gone: Gone) -> None:
     """The time to resume a user's sessions of a dead link is over."""
     for session in desk.sessions.forget(gone.app, gone.user, gone.link, gone.epoch):
+        desk.counts["ended"] += 1
         _end(desk, gone.app, gone.user, session)
     desk.touched[gone.app, gone.user] = None
 
@@ -173,10 +177,15 @@ def _begin(desk: Desk, begun: Up | Resume, held: list[Session]) -> None:
         refused = Refused("limit_reached", app, limit=limit, slot=begun.slot)
         desk.replies.add(LinkAddress(begun.link, begun.epoch, begun.partition), encode(refused))
         raise Malformed("too_many_sessions", f"limit {limit}")
+    desk.counts["begun"] += 1
+    desk.counts["replaced"] += len(replaced)
+    desk.counts["ended"] += len(replaced)
     for other in replaced:
         _tell_ended(desk, other, Ended(other.slot, "replaced"))
         _end(desk, app, user, other)
     kept = [other for other in held if other not in replaced]
+    if isinstance(begun, Resume):  # in a slot that was its before, maybe in the background
+        session = session._replace(turned_at=desk.now_ms)
     desk.sessions.write(app, user, [*kept, _bind(desk, app, user, session)])
     desk.touched[app, user] = None
 
@@ -203,10 +212,11 @@ def _move(desk: Desk, resume: Resume, held: list[Session], old: Session) -> None
 
 
 def _bind(desk: Desk, app: str, user: str, session: Session) -> Session:
-    """Bind a session to the user's groups; if it begins in the background, that is told first."""
+    """Bind a session to the user's groups; if it begins in the background, or its slot was there, that is told first."""
     groups = list(desk.rolls.groups_of(app, user))
     if session.background:
         session = session._replace(told=True, turned_at=desk.now_ms)
+    if session.turned_at:
         desk.grounded(session, {partition_of_group(app, group, desk.partitions): None for group, _ in groups})
     for group, ordinal in groups:
         desk.bind(app, user, session, group, ordinal)
@@ -245,6 +255,7 @@ def _replace(desk: Desk, app: str, user: str, held: list[Session], old: Session,
 
 def _drop(desk: Desk, app: str, user: str, held: list[Session], ended: list[Session]) -> list[Session]:
     """These of the user's sessions end; gives those that are left."""
+    desk.counts["ended"] += len(ended)
     for session in ended:
         _end(desk, app, user, session)
     left = [session for session in held if session not in ended]

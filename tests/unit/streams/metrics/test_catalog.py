@@ -18,7 +18,7 @@ from streams.settings import load
 #: Each has at most some dozens of values, whatever a cluster holds; partitions are fixed at its birth.
 BOUNDED = {
     *("kind", "partition", "topic", "status", "step", "reason", "code", "store", "operation"),
-    *("route", "tier", "result", "version", "python"),
+    *("route", "tier", "result", "version", "python", "level", "known"),
 }
 BOUNDS = (1, 2, 5)
 
