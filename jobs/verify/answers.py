@@ -9,7 +9,7 @@ from jobs.verify.findings import Findings
 from jobs.verify.links import Registration, Registrations
 from jobs.verify.world import World, place
 from topics import catalog
-from topics.answers import Accepted, Applied, Refused, Registered
+from topics.answers import Accepted, Applied, Done, Refused, Registered
 from topics.codec import Malformed
 from topics.keys import partition_of
 from topics.wire import ReplyTo, ToSession
@@ -47,7 +47,7 @@ def target_of(reply: ReplyTo) -> Target:
 
 
 class Answers:
-    """All answers of a run, but those to registrations."""
+    """All answers of a run, but those to registrations and to what is asked of a user's sessions."""
 
     def __init__(self, world: World, findings: Findings) -> None:
         self.given: dict[Question, list[Given]] = defaultdict(list)
@@ -59,7 +59,7 @@ class Answers:
             for entry in lot.entries:
                 if partition_of(entry.requester.encode(), world.partitions) != row.partition:
                     findings.add("misplaced", f"{where} for {entry.requester}")
-                if not isinstance(entry.answer, Registered):
+                if not isinstance(entry.answer, Registered | Done):
                     self.add(Target(entry.requester, None), entry.answer, row.at_ms)
 
     def add_to_session(self, registration: Registration, answer: Accepted | Refused | Applied, at_ms: int) -> None:

@@ -6,7 +6,8 @@ from typing import Final
 
 from jobs.verify.answers import Answers
 from jobs.verify.commands import judge_commands, replay_commands
-from jobs.verify.deliveries import Deliveries
+from jobs.verify.deliveries import Deliveries, arrived
+from jobs.verify.drives import Drives
 from jobs.verify.findings import Findings
 from jobs.verify.history import History
 from jobs.verify.links import Registrations
@@ -16,6 +17,7 @@ from jobs.verify.policies import Policies
 from jobs.verify.reached import Reached
 from jobs.verify.rejects import Rejects
 from jobs.verify.report import Latency, Report
+from jobs.verify.run import Run
 from jobs.verify.said import Said
 from jobs.verify.sends import SendJudge, Sends
 from jobs.verify.stores import judge_stores
@@ -63,16 +65,29 @@ def judge(world: World, *, settled: bool, settle_ms: int = SETTLE_MS, examples: 
     history = History(world, groups, findings)
     answers = Answers(world, findings)
     sends = Sends(world, rejects)
-    deliveries = Deliveries(world, groups, registrations, history, sends, answers, said, findings)
+    run = Run(
+        history,
+        [sends.taken_ms(message) for message in history.messages],
+        arrived(world, registrations, history.channels),
+        policies,
+        Drives(policies),
+        findings,
+        due_before_ms,
+        settle_ms,
+    )
+    deliveries = Deliveries(world, groups, registrations, run, answers, said)
 
     outcomes = replay_commands(world, groups, rejects, policies, findings, due_before_ms)
     judge_commands(outcomes, answers, registrations, findings, due_before_ms)
     SendJudge(sends, history, answers, groups, registrations, findings, due_before_ms).judge(report)
     reached = Reached(groups, registrations, history, deliveries, sends, findings, due_before_ms)
-    reached.judge_links()
     reached.judge_settled(settle_ms)
     if settled:
         reached.judge_end()
+        reached.judge_drives(run.drives)
+    told = {(one.told.registration, one.told.group.key): one.told for one in deliveries.all()}
+    deliveries.mentions.judge(registrations, told)
+    deliveries.sessions.judge(due_before_ms, settled=settled)
     judge_notices(said, groups, policies, findings, due_before_ms)
     judge_stores(world, history, findings, settled=settled)
 
@@ -84,6 +99,7 @@ def judge(world: World, *, settled: bool, settle_ms: int = SETTLE_MS, examples: 
     report.lots, report.deliveries, report.reached = deliveries.lots, deliveries.messages, deliveries.reached
     report.stored = None if world.stored is None else len(world.stored)
     report.cached = None if world.cached is None else len(world.cached)
+    report.notices, report.to_notice = deliveries.notices, Latency.of(run.to_notice)
     report.append_to_append = Latency.of(deliveries.append_to_append)
     report.up_to_bound = Latency.of(deliveries.up_to_bound)
     report.conclude(findings)

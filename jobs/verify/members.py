@@ -106,6 +106,25 @@ class Group:
             and self.relations.sees(member.user, channel, version)
         )
 
+    def user_sees(self, user: str, channel: str, version: int) -> bool:
+        """Whether a user saw a channel at a version: as a member, or as a visitor."""
+        if self.is_member(user, version):
+            return self.relations.sees(user, channel, version)
+        return self.relations.visitor_sees(channel, version)
+
+    def version_at(self, at_ms: int) -> int:
+        """The version that commands appended by then had led to."""
+        at = bisect_right(self.events, at_ms, key=lambda event: event.at)
+        return self.events[at - 1].version if at else 0
+
+    def sees_throughout(self, user: str, channel: str, since: int, version: int) -> bool:
+        """Whether a user saw a channel at each version from one to another."""
+        touched = self.relations.touched
+        first = bisect_right(touched, since, key=lambda one: one[0])
+        end = bisect_right(touched, version, key=lambda one: one[0])
+        turns = [since, *(at for at, _ in touched[first:end])]
+        return all(self.user_sees(user, channel, at) for at in turns)
+
     def is_member(self, user: str, version: int) -> bool:
         """Whether the user was a member at a version."""
         return any(member.since <= version < member.until for member in self.memberships.get(user, ()))

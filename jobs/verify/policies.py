@@ -52,6 +52,10 @@ class Policies:
         inside = [since.policy for since in self._of.get(app, ()) if from_ms < since.at_ms <= to_ms]
         return [self.of(app, from_ms), *inside]
 
+    def changes(self, app: str) -> list[int]:
+        """When an app's policy changed."""
+        return [since.at_ms for since in self._of.get(app, ())]
+
     def last(self, app: str) -> Policy:
         """What an app has in the end."""
         return self._of[app][-1].policy if app in self._of else _USUAL

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
 
 from jobs.verify.deliveries import Deliveries
+from jobs.verify.drives import Drives
 from jobs.verify.findings import Findings
 from jobs.verify.history import History
 from jobs.verify.links import Registration, Registrations
-from jobs.verify.listening import Listening
-from jobs.verify.members import NEVER, Group, GroupKey, Groups, Member
-from jobs.verify.present import Present
+from jobs.verify.members import NEVER, GroupKey, Groups, Member
 from jobs.verify.sends import Sends
 from jobs.verify.sessions import Session
 
@@ -68,40 +66,6 @@ class Reached:
         self._findings = findings
         self._timelines = {key: Timeline.of(numbers, history, sends) for key, numbers in history.of_group.items()}
 
-    def judge_links(self) -> None:
-        """Each message went to every link that had a listener who saw its channel when it was decided."""
-        of_group: dict[GroupKey, list[Listening]] = defaultdict(list)
-        for listening in self._deliveries.all():
-            of_group[listening.group.key].append(listening)
-        for key, timeline in self._timelines.items():
-            self._judge_group(self._groups.get(*key), timeline, of_group[key])
-
-    def _judge_group(self, group: Group, timeline: Timeline, listening: list[Listening]) -> None:
-        changes = sorted(
-            (
-                (map_, at, one, ordinal, began)
-                for one in listening
-                for at, (map_, ordinal, began) in enumerate(one.changes)
-            ),
-            key=lambda change: change[:2],
-        )
-        changes.reverse()
-        present: dict[Registration, Present] = {}
-        for number, kept_ms, map_ in zip(timeline.numbers, timeline.kept_ms, timeline.maps, strict=True):
-            while changes and changes[-1][0] <= map_:
-                _, _, one, ordinal, began = changes.pop()
-                found = present.setdefault(one.registration, Present(group))
-                found.add(ordinal) if began else found.drop(ordinal)
-            if kept_ms >= self._due_before_ms:
-                break
-            message = self._history.messages[number]
-            for registration, found in present.items():
-                if not found.sessions or _has(registration, number) or registration.dead(group.partition, kept_ms):
-                    continue
-                if seers := found.seers(message.channel, message.version).who:
-                    told = f"{group}/{message.channel} seq {message.seq} on {registration}"
-                    self._findings.add("link_missed", told, len(seers))
-
     def judge_settled(self, settle_ms: int) -> None:
         """Each session that was up, of a user who was a member, both for long enough, was bound at each message.
 
@@ -121,8 +85,8 @@ class Reached:
         end = min(bisect_left(timeline.kept_ms, gone_ms), bisect_left(timeline.versions, member.until))
         if first >= end:
             return
-        listening = self._deliveries.listening[registration].get(member.group.key)
-        spans = listening.spans.get(session.slot, ()) if listening else ()
+        told = self._deliveries.told(registration, member.group.key)
+        spans = told.spans.get(session.slot, ()) if told else ()
         covered = 0
         for since, until in spans:
             start = max(first, bisect_left(timeline.maps, since))
@@ -150,11 +114,31 @@ class Reached:
                         should.add((member.group.key, member.ordinal, session.slot))
             bound = {
                 (key, binding.ordinal, binding.slot)
-                for key, listening in self._deliveries.listening[registration].items()
-                for binding in listening.slots.values()
+                for key, hearing in self._deliveries.hearing[registration].items()
+                for binding in hearing.told.slots.values()
                 if binding.slot not in lost
             }
             self._compare(registration, bound, should)
+            self._judge_grounds(registration)
+
+    def _judge_grounds(self, registration: Registration) -> None:
+        """Each source that has a group of a session knows whether it is in the background."""
+        for hearing in self._deliveries.hearing[registration].values():
+            told = hearing.told
+            for slot in told.slots:
+                session = registration.sessions.get(slot)
+                if session is None or session.down_ms < NEVER:
+                    continue
+                if session.background != (slot in told.background):
+                    where = "background" if session.background else "foreground"
+                    self._findings.add("ground_wrong", f"{told}: slot {slot} is in the {where}, and not known to be")
+
+    def judge_drives(self, drives: Drives) -> None:
+        """In the end what is heard of each group unasked is what it has to be."""
+        for hearing in self._deliveries.all():
+            told, right = hearing.told, drives.last(hearing.told.group)
+            if told.slots and told.joined != right and not told.registration.void_ms:
+                self._findings.add("drive_wrong", f"{told}: in the end {told.joined}, not {right}")
 
     def _compare(
         self,
@@ -165,7 +149,3 @@ class Reached:
         for rule, pairs in (("still_bound", bound - should), ("not_bound", should - bound)):
             for (app, group), ordinal, slot in sorted(pairs):
                 self._findings.add(rule, f"{app}:{group} on {registration}: slot {slot}, ordinal {ordinal}")
-
-
-def _has(registration: Registration, number: int) -> bool:
-    return number < len(registration.got) and bool(registration.got[number])

@@ -45,6 +45,15 @@ class Relations:
         )
         return named == private
 
+    def visitor_sees(self, channel: str, version: int) -> bool:
+        """Whether who is no member saw a channel."""
+        life = self.life.at(version)
+        found = life.channel(channel, version) if life is not None else None
+        if life is None or found is None:
+            return False
+        mode = found.channel.at(version).visitor_mode
+        return mode == "visible" or (mode == "follow" and life.place(found, version).mode.at(version) == "public")
+
     def permissions(self, user: str, channel: str | None, version: int) -> frozenset[Permission]:
         """What a member might do: on the group's level, or in a channel."""
         life = self.life.at(version)

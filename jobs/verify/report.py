@@ -48,9 +48,11 @@ class Report(msgspec.Struct):
         lots: records of `deliveries` with entries.
         deliveries: messages in them.
         reached: sessions that these messages reached, summed up.
+        notices: notices in place of messages.
         stored: messages in Cassandra; None if it was not looked at.
         cached: messages in Redis; None if it was not looked at.
         append_to_append: from a send's append to that of a lot with its message.
+        to_notice: from a message, where a session is to hear of it by a notice, to that notice.
         up_to_bound: from a session's beginning (or its user's joining, if later) to the lot that tells its link of it.
         faults: breaches by kind; a good run has none.
         rules: breaches by rule.
@@ -72,10 +74,12 @@ class Report(msgspec.Struct):
     lots: int = 0
     deliveries: int = 0
     reached: int = 0
+    notices: int = 0
     stored: int | None = None
     cached: int | None = None
     append_to_append: Latency | None = None
     up_to_bound: Latency | None = None
+    to_notice: Latency | None = None
     faults: dict[Kind, int] = {}
     rules: dict[str, int] = {}
     examples: dict[Kind, list[str]] = {}

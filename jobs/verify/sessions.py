@@ -67,6 +67,11 @@ class Session:
         """Whether it is in the background in the end."""
         return bool(self.grounds) and self.grounds[-1][1]
 
+    def grounds_during(self, from_ms: int, to_ms: int) -> set[bool]:
+        """Whether it was in the background, at any time between two moments."""
+        before = [on for at_ms, on in self.grounds if at_ms <= from_ms][-1:]
+        return {*before, *(on for at_ms, on in self.grounds if from_ms < at_ms <= to_ms)}
+
     def alive(self, at_ms: int) -> bool:
         """Whether it is there at a moment."""
         return self.up_ms <= at_ms < self.down_ms

@@ -49,6 +49,7 @@ def _counts(report: Report) -> Table:
         ("rejected", report.rejected, "records"),
         ("signals", report.signals, ""),
         ("deliveries", report.deliveries, f"message entries in {report.lots:,} lots"),
+        ("notices", report.notices, "of new messages, in place of them"),
         ("recipients", report.reached, "sessions reached, summed up"),
         ("sessions", report.sessions, f"on {report.registrations} registrations of links, in {report.groups} groups"),
     ):
@@ -57,6 +58,7 @@ def _counts(report: Report) -> Table:
         table.add_row(name, "not looked at" if count is None else f"{count:,}", "messages")
     table.add_row("append to append", *_latency(report.append_to_append, "send to lot"))
     table.add_row("up to bound", *_latency(report.up_to_bound, "session or membership to lot"))
+    table.add_row("message to notice", *_latency(report.to_notice, "where a session hears of it by one"))
     return table
 
 

@@ -31,6 +31,7 @@ from tests.spoil import (
     with_rows,
 )
 from tests.unit.jobs.verify.test_audiences import SPOILT as SPOILT_SERVER
+from tests.unit.jobs.verify.test_listening import SPOILT as SPOILT_SESSIONS
 from topics import catalog, limits
 from topics.answers import Accepted, AnswerLot, AnswerTo, Applied, Refused
 from topics.catalog import Topic
@@ -481,7 +482,7 @@ def test_a_spoilt_run_is_seen(world: World, rule: str, mutation: Mutation) -> No
 
 
 def test_every_rule_has_a_run_that_breaks_it() -> None:
-    assert set(SPOILT) | set(SPOILT_SERVER) == set(RULES)
+    assert set(SPOILT) | set(SPOILT_SERVER) | set(SPOILT_SESSIONS) == set(RULES)
     assert {kind for kind, _ in RULES.values()} == set(KINDS)
 
 
