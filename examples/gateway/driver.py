@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, web
 
-from examples.gateway.connection import NOT_REGISTERED
+from examples.gateway.connection import ENDED, NOT_REGISTERED
 from examples.gateway.server import Gateway
 from linkcast_gateway import GatewayError, Message, Timeline, Views
 
@@ -26,6 +26,7 @@ _RESEND_S: Final = 3.0
 _AGAIN_S: Final = 0.2
 _CLOSE_S: Final = 2.0
 _PULL: Final = 200
+_CLOSED: Final = frozenset({WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR})
 
 
 class Driver:
@@ -43,14 +44,13 @@ class Driver:
             case "start":
                 await self._start(told)
             case "connect":
-                client = self._clients[told["as"]] = Client(self._url, told)
+                before = self._clients.get(told.get("resumes", 0))
+                client = self._clients[told["as"]] = Client(self._url, told, before)
                 client.start()
-            case "send":
-                self._clients[told["as"]].send(told)
-            case "disconnect":
-                await self._clients[told["as"]].leave()
             case "stop":
                 return False
+            case _:
+                await self._clients[told["as"]].take(told)
         return True
 
     async def stop(self) -> None:
@@ -83,13 +83,17 @@ class Client:
     Args:
         url: of the gateway's socket.
         told: who connects.
+        before: the client that it was, if it goes on.
     """
 
-    def __init__(self, url: str, told: dict[str, Any]) -> None:
+    def __init__(self, url: str, told: dict[str, Any], before: Client | None = None) -> None:
         self._url = url
         self._number: int = told["as"]
         self._hello = {"t": "hello", "name": told["user"], "device": told["device"]}
-        self._groups: dict[str, Timeline] = {}
+        self._hello |= {"background": told.get("background", False), "was": before.place if before else None}
+        self.place: dict[str, Any] | None = None  # what names its session
+        self._groups: dict[str, Timeline] = before.shown if before else {}
+        self._joined: dict[str, str] = {}
         self._pulling: set[str] = set()
         self._unanswered: dict[str, dict[str, Any]] = {}
         self._socket: ClientWebSocketResponse | None = None
@@ -100,6 +104,33 @@ class Client:
         """Connect; again and again until let in."""
         self._life = asyncio.create_task(self._live())
         self._life.add_done_callback(_tell_failure)
+
+    @property
+    def shown(self) -> dict[str, Timeline]:
+        """How far it is in each group; whoever goes on begins there."""
+        return {group: Timeline(timeline.last) for group, timeline in self._groups.items()}
+
+    async def take(self, told: dict[str, Any]) -> None:
+        """Do what a line says."""
+        match told["do"]:
+            case "send":
+                self.send(told)
+            case "disconnect":
+                await self.leave()
+            case "lose":
+                await self.lose()
+            case "ground":
+                await self._say({"t": "ground", "background": told["background"]})
+            case "watch":
+                await self._say({"t": "follow", "users": told["users"]})
+            case "subscribe" | "unsubscribe" as what:
+                await self._say({"t": what, "subscriptions": told["subscriptions"]})
+
+    async def lose(self) -> None:
+        """The connection breaks without a word."""
+        if self._socket is not None and (transport := self._socket.get_extra_info("transport")) is not None:
+            transport.abort()
+        await self.leave()
 
     async def leave(self) -> None:
         """End the connection."""
@@ -117,7 +148,7 @@ class Client:
     def send(self, told: dict[str, Any]) -> None:
         """Send a message until it is answered."""
         frame = {name: told[name] for name in ("group", "client_id", "body")}
-        frame |= {"t": "send", "tried_at": time.time_ns() // 1_000_000}
+        frame |= {"t": "send", "tried_at": time.time_ns() // 1_000_000, "mentions": told.get("mentions", [])}
         self._unanswered[told["client_id"]] = frame
         self._spawn(self._send(frame))
 
@@ -128,31 +159,34 @@ class Client:
 
     async def _live(self) -> None:
         async with ClientSession() as http:
-            while await self._connection(http) == NOT_REGISTERED:  # noqa: ASYNC110 - it is not told when to come again
+            while (closed := await self._connection(http))[0] == NOT_REGISTERED:  # noqa: ASYNC110 - nobody tells when
                 await asyncio.sleep(_AGAIN_S)
-        self._tell("closed")
+        code, why = closed
+        self._tell("closed", **({"why": why} if code == ENDED else {}))
 
-    async def _connection(self, http: ClientSession) -> int | None:
-        """One connection, until it is closed: why."""
+    async def _connection(self, http: ClientSession) -> tuple[int | None, str]:
+        """One connection, until it is closed: the code and why."""
         async with http.ws_connect(self._url) as socket:
             self._socket = socket
             await self._say(self._hello)
-            async for message in socket:
+            while (message := await socket.receive()).type not in _CLOSED:
                 if message.type is WSMsgType.TEXT:
                     told = msgspec.json.decode(message.data)
                     for frame in told if isinstance(told, list) else [told]:
                         await self._take(frame)
-            return socket.close_code
+            return socket.close_code, str(message.extra or "")
 
     async def _take(self, frame: dict[str, Any]) -> None:
         group = frame.get("group", "")
         match frame["t"]:
+            case "hello":
+                self.place = {name: frame[name] for name in ("link", "epoch", "slot")}
             case "live":
                 self._groups.setdefault(group, Timeline()).heard(frame["heads"].get("main", 0))
-                self._tell("live", group=group)
+                self._tell("live", group=group, joined=self._joined.get(group, "messages"))
                 await self._pull(group)
-            case "gone":
-                self._tell("gone", group=group)
+            case "resumed" | "ground" | "subscribed":
+                await self._go_on(frame)
             case "message":
                 self._show(group, self._groups[group].push(_message(frame)))
                 await self._pull(group)
@@ -161,6 +195,7 @@ class Client:
                 await self._pull(group)
             case "pulled":
                 self._pulling.discard(group)
+                self._groups[group].heard(frame.get("head", 0))
                 found = [_message(message) for message in frame.get("messages", [])]
                 self._show(group, self._groups[group].pulled(found))
                 if self._groups[group].behind:
@@ -170,9 +205,32 @@ class Client:
             case _:
                 self._hear(frame)
 
+    async def _go_on(self, frame: dict[str, Any]) -> None:
+        """It hears something again, or newly: what was before is pulled."""
+        match frame["t"]:
+            case "resumed":
+                self._tell("resumed", known=frame["known"])
+                groups = list(self._groups) if frame["known"] else []
+            case "ground":
+                groups = [] if frame["background"] else list(self._groups)
+            case _:
+                refused = [one["code"] for one in frame["refused"]]
+                self._tell("subscribed", group=frame["group"], wanted=frame["wanted"], refused=refused)
+                self._groups.setdefault(frame["group"], Timeline()).heard(frame["heads"].get("main", 0))
+                groups = [frame["group"]] if "main" in frame["heads"] else []
+        for group in groups:
+            await self._pull(group, probe=True)
+
     def _hear(self, frame: dict[str, Any]) -> None:
         """An answer, or news."""
         match frame["t"]:
+            case "gone":
+                self._tell("gone", group=frame["group"])
+            case "drive":
+                self._joined[frame["group"]] = frame["joined"]
+                self._tell("drive", group=frame["group"], joined=frame["joined"])
+            case "unread" | "mention" | "presence":
+                self._hear_of(frame)
             case "changed":
                 self._tell("changed", group=frame["group"], version=frame["version"], what=frame["what"])
             case "notice":
@@ -183,14 +241,25 @@ class Client:
             case "refused" if self._unanswered.pop(frame.get("client_id", ""), None):
                 self._tell("refused", client_id=frame["client_id"], code=frame["code"])
 
+    def _hear_of(self, frame: dict[str, Any]) -> None:
+        """New messages that are not shown; or who is online."""
+        match frame["t"]:
+            case "unread":
+                self._tell("unread", **{name: frame[name] for name in ("group", "seq", "count", "level")})
+            case "mention":
+                self._tell("mentioned", group=frame["message"]["group"], seq=frame["message"]["seq"])
+            case _:
+                for one in frame["users"]:
+                    self._tell("presence", user=one["user"], state=one["state"], status=one["status"])
+
     def _show(self, group: str, messages: list[Message]) -> None:
         for message in messages:
             self._tell("message", group=group, seq=message.seq, body=message.body)
 
-    async def _pull(self, group: str) -> None:
-        """Ask for what is missing, if anything is, and nobody asks yet."""
+    async def _pull(self, group: str, *, probe: bool = False) -> None:
+        """Ask for what is missing, if anything is or might be, and nobody asks yet."""
         timeline = self._groups[group]
-        if timeline.behind and group not in self._pulling:
+        if (probe or timeline.behind) and group not in self._pulling:
             self._pulling.add(group)
             await self._say({"t": "pull", "group": group, "after": timeline.last, "limit": _PULL})
 
