@@ -32,6 +32,8 @@ from topics import limits
 log = logging.getLogger(__name__)
 
 _STOP_S: Final = 20.0
+_REBALANCE_S: Final = 30.0  # members that don't join again within it are left out
+_REQUEST_S: Final = _REBALANCE_S + 10.0  # joining is answered when all have joined, or that time is over
 _BROKER_PAUSE_S: Final = 1.0
 
 
@@ -103,6 +105,7 @@ class RoleApp(faust.App):
         self._rebalance_began: float | None = None
         self.recovery = Recovery(config.kafka, config.folder, wall_ms)
         self._openings = numbering()
+        self._one_opens = asyncio.Lock()
         super().__init__(
             config.group,
             broker=[f"kafka://{address.strip()}" for address in config.bootstrap.split(",")],
@@ -117,8 +120,8 @@ class RoleApp(faust.App):
             agent_supervisor=CrashingSupervisor,
             broker_session_timeout=config.session_s,
             broker_heartbeat_interval=config.heartbeat_s,
-            broker_request_timeout=max(30.0, config.session_s),
-            broker_rebalance_timeout=30.0,
+            broker_request_timeout=max(_REQUEST_S, config.session_s),
+            broker_rebalance_timeout=_REBALANCE_S,
             broker_max_poll_interval=60.0,
             consumer_group_instance_id=config.instance,
         )
@@ -200,9 +203,12 @@ class RoleApp(faust.App):
         self.add_future(self._open_lanes(set(self.consumer.assignment()), self.consumer_generation_id))
 
     async def _open_lanes(self, assigned: set[TP], generation: int) -> None:
+        """Open what was assigned, unless it was dealt out anew meanwhile: whoever was told later opens that."""
         try:
-            await self._check_counts()
-            await self.lanes.open(assigned, generation)
+            async with self._one_opens:
+                await self._check_counts()
+                if generation == self.consumer_generation_id:
+                    await self.lanes.open(assigned, generation)
         except Exception as error:  # noqa: BLE001 - the worker ends with it
             self.fail(error)
 
