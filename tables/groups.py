@@ -223,7 +223,9 @@ class Group:
     @property
     def plain(self) -> bool:
         """Whether everybody in it hears everything unasked."""
-        return not self.ruled and self.joined == "messages" and not self.asked
+        return (
+            not self.ruled and self.joined == "messages" and not (self._subscribed or "subscriptions" in self.__dict__)
+        )
 
     @property
     def asked(self) -> bool:

@@ -107,7 +107,9 @@ def _check_ids(record: Send | Signal) -> None:
     """
     ids = record.app + record.group + record.sender
     if isinstance(record, Send):
-        ids += record.device + record.client_id + "".join(record.mentions)
+        ids += record.device + record.client_id
+        if record.mentions:
+            ids += "".join(record.mentions)
     if _ID_LETTERS(ids) is None:
         raise Malformed("undecodable", f"an id that does not match {ID_PATTERN}")
 

@@ -23,7 +23,7 @@ Kind = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[a-z_]+\Z")]
 #: Signals of this kind go to those who subscribed to them alone.
 TYPING: Final = "typing"
 
-Mentions = Annotated[list[FastId], Meta(max_length=limits.MENTIONS)]
+Mentions = Annotated[tuple[FastId, ...], Meta(max_length=limits.MENTIONS)]
 
 
 class Send(Wire, tag="send", frozen=True):
@@ -53,7 +53,7 @@ class Send(Wire, tag="send", frozen=True):
     channel: Id = MAIN
     kind: Kind = USUAL_KIND
     reply: ReplyTo | None = None
-    mentions: Mentions = []  # noqa: RUF012 -- msgspec copies an empty list
+    mentions: Mentions = ()
     v: MessagesVersion = FIRST
 
 
@@ -133,7 +133,7 @@ class Message(
     kind: Kind = USUAL_KIND
     audience: U32 = 0
     audience_version: Count = 0
-    mentions: list[Id] = []  # noqa: RUF012 -- msgspec copies an empty list
+    mentions: tuple[Id, ...] = ()
 
 
 class HistoryLot(Struct, tag_field="t", tag="history", omit_defaults=True, frozen=True, gc=False):

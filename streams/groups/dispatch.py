@@ -9,7 +9,7 @@ from streams.groups import unread
 from streams.groups.audiences import Reach, listeners, subscribers
 from streams.groups.desk import Desk, slot_of
 from streams.groups.refusal import RefusalError
-from streams.groups.ways import subscribed, way_of
+from streams.groups.ways import Way, goes_to_all, subscribed, way_of
 from tables.channels import Channel
 from tables.groups import Group
 from tables.permissions import may_in
@@ -20,6 +20,7 @@ from topics.deliveries import Head, SignalOut
 from topics.messages import TYPING, USUAL_KIND, Message, Send, Signal
 
 if TYPE_CHECKING:
+    from tables.outbox import Outlet
     from tables.subscriptions import Kind
 
 
@@ -121,28 +122,39 @@ def _concerned(group: Group, channel: str) -> list[Reach]:
 def _deliver(desk: Desk, group: Group, send: Send, channel: Channel) -> None:
     if group.kind != "direct":
         desk.bursts.heard(group.key, send.channel, desk.now_ms, desk.policies.of(send.app).burst_per_s)
-    way = way_of(desk, group, send.channel)
-    kept = b""
-    for audience, version, outlets in way.reaches or (_NOBODY,):
-        message = _encoded(desk, group, send, channel, audience, version)
-        for outlet in outlets:
-            outlet.entries.append(message)
-        kept = kept or message
-        desk.counts["deliveries"] += len(outlets)
+    if goes_to_all(desk, group):  # as a rule: it takes no more than this
+        message = _put(desk, group, send, channel, 0, 0, group.map.outlets)
+    else:
+        message = _deliver_by(desk, group, send, channel, way_of(desk, group, send.channel))
     desk.counts["messages"] += 1
-    if way.mode is not None:
-        desk.counts["narrow"] += 1
-    desk.history.add(desk.partition, kept)
-    channel.keep(channel.seq, kept)
-    if way.mode is not None or way.background or way.slow:
-        unread.note(desk, group, send.channel, way)
+    desk.history.add(desk.partition, message)
+    channel.keep(channel.seq, message)
     if send.mentions:
-        _mention(desk, group, send, kept)
+        _mention(desk, group, send, message)
     group.sent(send.channel)
     desk.quiet.heard(group.key, send.channel, desk.now_ms)
 
 
-_NOBODY: Final = Reach(0, 0, ())
+def _deliver_by(desk: Desk, group: Group, send: Send, channel: Channel, way: Way) -> bytes:
+    """To each audience of its way in a form that names it, to others as a notice; returns one of the forms."""
+    forms = [_put(desk, group, send, channel, *reach) for reach in way.reaches or _NOBODY]
+    desk.counts["narrow"] += way.mode is not None
+    unread.note(desk, group, send.channel, way)
+    return forms[0]
+
+
+_NOBODY: Final = (Reach(0, 0, ()),)
+
+
+def _put(
+    desk: Desk, group: Group, send: Send, channel: Channel, audience: int, version: int, outlets: Sequence[Outlet]
+) -> bytes:
+    """The message encoded, once in each link's lot."""
+    encoded = _encoded(desk, group, send, channel, audience, version)
+    for outlet in outlets:
+        outlet.entries.append(encoded)
+    desk.counts["deliveries"] += len(outlets)
+    return encoded
 
 
 def _encoded(desk: Desk, group: Group, send: Send, channel: Channel, audience: int, version: int) -> bytes:

@@ -37,9 +37,14 @@ class Way(NamedTuple):
     slow: Sequence[Outlet] = ()
 
 
+def goes_to_all(desk: Desk, group: Group) -> bool:
+    """Whether whatever is sent into the group now goes as it is to everybody who listens to it."""
+    return group.plain and not (desk.ground.any or desk.outbox.any_slow or desk.bursts)
+
+
 def way_of(desk: Desk, group: Group, channel: str) -> Way:
     """How what is sent into a channel now goes out. O(links)."""
-    if group.plain and not (desk.ground.any or desk.outbox.any_slow or desk.bursts):  # as a rule
+    if goes_to_all(desk, group):
         return Way((Reach(0, 0, group.map.outlets),))
     if (mode := _mode(desk, group, channel)) is not None:
         return Way(_shown(desk, group, channel, None), mode=mode)

@@ -141,7 +141,7 @@ async def test_a_message_names_whom_it_mentions(link: Link, written: Written) ->
     await link.send(session, "g", "c1", 5, b'"hi"', mentions=["bob"])
     (sent,) = written.records
     assert isinstance(sent, Send)
-    assert sent.mentions == ["bob"]
+    assert sent.mentions == ("bob",)
     with pytest.raises(BadIdError):
         await link.send(session, "g", "c1", 5, b'"hi"', mentions=[f"u{number}" for number in range(51)])
 

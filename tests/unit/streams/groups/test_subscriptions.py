@@ -235,7 +235,7 @@ def test_a_mention_reaches_the_user_whatever_is_subscribed_ahead_of_the_rest() -
     (lot,) = world.seen.lots("m")
     assert lot.urgent
     (mention,) = world.seen.entries("m", Mention)
-    assert mention.message.mentions == ["bob", "ann", "nobody"]
+    assert mention.message.mentions == ("bob", "ann", "nobody")
 
 
 def test_who_does_not_see_the_channel_is_not_reached_by_a_mention() -> None:
