@@ -13,6 +13,7 @@ from streams.groups.audiences import Reach, listeners, subscribers
 from streams.groups.ways import Way, has_background
 from tables.ground import sides_of
 from tables.groups import Group
+from tables.subscriptions import Kind
 from tables.unread import Unread, channel_of
 from topics import deliveries
 from topics.codec import encode
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
 
 def note(desk: Desk, group: Group, channel: str, way: Way) -> None:
     """A message was accepted and went out this way: who did not get it is to be told."""
-    if way.background or way.slow or (way.mode is not None and _wanted(desk, group, channel)):
+    visitors = group.asked and has_background(desk, group.subscriptions.of("visitor", channel))
+    if way.background or visitors or way.slow or (way.mode is not None and _wanted(desk, group, channel)):
         unread = desk.unread.of(group.key, channel, desk.now_ms)
         unread.count += 1
-        unread.background |= way.background
+        unread.background |= way.background or visitors
         unread.mode = way.mode or unread.mode
         unread.slow.update(dict.fromkeys(way.slow))
     if way.mode is not None and group.asked and group.subscriptions.of("unread_status", channel) is not None:
@@ -75,12 +77,13 @@ def _group(desk: Desk, app: str, name: str, channel: str) -> Group | None:
 def _tell(desk: Desk, group: Group, channel: str, unread: Unread) -> int:
     """Tell it; returns how many entries that took."""
     count = unread.count
+    told = _tell_turned(desk, group, channel, count, "visitor")
     if group.joined == "none":
-        return _tell_subscribers(desk, group, channel, count) if group.asked else 0
+        return told + _tell_subscribers(desk, group, channel, count)
     reach = listeners(group, channel)
     if unread.mode is not None:
-        return _tell_others(group, channel, count, reach, unread.mode)
-    told = _tell_others(group, channel, count, reach._replace(outlets=_in(reach.outlets, unread.slow)), "slow")
+        return told + _tell_others(group, channel, count, reach, unread.mode)
+    told += _tell_others(group, channel, count, reach._replace(outlets=_in(reach.outlets, unread.slow)), "slow")
     if unread.background and desk.ground.any:
         back = sides_of(group, desk.ground).back
         outlets = [outlet for outlet in reach.outlets if outlet in back and outlet not in unread.slow]
@@ -90,11 +93,19 @@ def _tell(desk: Desk, group: Group, channel: str, unread: Unread) -> int:
 
 def _tell_subscribers(desk: Desk, group: Group, channel: str, count: int) -> int:
     """Of a group that nobody hears unasked: those who count, and those who show it, but in the background."""
+    if not group.asked:
+        return 0
     told = _put(group, channel, count, subscribers(group, group.subscriptions.of("unread_count", channel)))
-    if (of := group.subscriptions.of("messages", channel)) is not None and desk.ground.any:
-        back = [outlet for outlet in of.outlets if of.on(outlet).intersect(desk.ground.on(outlet))]
-        told += _put(group, channel, count, subscribers(group, of, back), background=True)
-    return told
+    return told + _tell_turned(desk, group, channel, count, "messages")
+
+
+def _tell_turned(desk: Desk, group: Group, channel: str, count: int, show: Kind) -> int:
+    """Those who show it, but in the background."""
+    of = group.subscriptions.of(show, channel) if group.asked and desk.ground.any else None
+    if of is None:
+        return 0
+    back = [outlet for outlet in of.outlets if of.on(outlet).intersect(desk.ground.on(outlet))]
+    return _put(group, channel, count, subscribers(group, of, back), background=True)
 
 
 def _tell_others(group: Group, channel: str, count: int, reach: Reach, mode: Mode) -> int:

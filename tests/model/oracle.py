@@ -106,7 +106,7 @@ class Known:
     def drive(self, policy: Policy) -> None:
         """What is heard unasked, by kind, size and policy: a size that was passed counts until it is well below."""
         mode = getattr(policy, f"drive_{self.kind}")
-        joined: Joined = {"message": "messages", "session": "unread_count"}.get(mode, "messages")
+        joined: Joined = "unread_count" if mode == "session" else "messages"
         if mode == "subscription" and self.kind == "server":
             most = policy.subscribe_members
             was = self._joined[-1][1]
@@ -324,7 +324,9 @@ class Oracle:
         joined = {one for version in versions for one in known.joined(version)} if was else {"none"}
         for unasked in joined:
             for asked in self._asked(session, group):
-                levels = {item.level for item in asked if item.channel == channel and item.level in MESSAGE_LEVELS}
+                levels: set[str] = {
+                    item.level for item in asked if item.channel == channel and item.level in MESSAGE_LEVELS
+                }
                 yield from self._ways(session, levels, unasked, narrow=session.ear.stalled or self._bursting(recent))
         lost = {item for item in session.had[group] if item.channel == channel} - self._asked(session, group)[0]
         if lost and not was:

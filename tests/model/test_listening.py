@@ -233,7 +233,7 @@ class Listening(RuleBasedStateMachine):
             self._send(group, _USERS[1], CHANNELS[0] if group in _SERVERS else MAIN, [], 1)
 
     @rule(group=_groups, user=_users, channel=st.sampled_from(CHANNELS))
-    def type(self, group: str, user: str, channel: str) -> None:
+    def types(self, group: str, user: str, channel: str) -> None:
         """A user types."""
         at = channel if group in _SERVERS else MAIN
         self.world.of_group(catalog.MESSAGES, Signal(APP, group, user, Raw(b"1"), at, kind=TYPING))
@@ -324,7 +324,7 @@ class Listening(RuleBasedStateMachine):
             Up(APP, user, device, at.link, at.epoch, at.partition, one.slot, background=background), times
         )
 
-    def _ask(self, pick: int, kind: type[Subscribe | Unsubscribe], wants: list[Subscription], times: int) -> None:
+    def _ask(self, pick: int, kind: Any, wants: list[Subscription], times: int) -> None:
         if one := self._pick(pick):
             one.restless = True
             self.count += 1
