@@ -345,10 +345,10 @@ const TAKE = {
   unread(frame, group) {
     this.notices += 1;
     if (!group) return;
-    const isNew = frame.seq > group.channel.head;
+    const { head } = group.channel;
     group.channel.heard(frame.seq);
     if (this.looksAt(group)) this.pull(group);
-    else if (isNew) group.unread += frame.count;
+    else group.unread += Math.max(0, Math.min(frame.count, frame.seq - head)); // some of them it may have heard
   },
   subscribed(frame) {
     for (const [channel, head] of Object.entries(frame.heads)) {
