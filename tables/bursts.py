@@ -25,7 +25,13 @@ class Bursts:
         self._over: dict[_Key, int] = {}  # channels in a burst, and how many messages in BURST_MS begin one
 
     def __len__(self) -> int:
-        """How many channels are in a burst, as far as is known."""
+        """How many channels were in a burst when a message was heard last, or this was asked: 0 means none is."""
+        return len(self._over)
+
+    def ongoing(self, now_ms: int) -> int:
+        """How many channels are in a burst now."""
+        if now_ms - self._began_ms >= limits.BURST_MS:
+            self._turn(now_ms)
         return len(self._over)
 
     def heard(self, group: bytes, channel: str, now_ms: int, per_s: int) -> None:

@@ -215,7 +215,7 @@ class Desk:
             out.counts.update(counts)
             counts.clear()
         out.gauges["groups_cached"] = len(self.groups)
-        out.gauges["bursts"] = len(self.bursts)
+        out.gauges["bursts"] = self.bursts.ongoing(now_ms)
 
 
 def _columns(pairs: Sequence[tuple[int, int]]) -> Iterator[tuple[list[int], list[int]]]:

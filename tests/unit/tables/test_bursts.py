@@ -41,7 +41,8 @@ def test_a_burst_has_a_cause_goes_on_while_there_is_one_and_ends_with_it(steps: 
             assert not narrow or of_two >= _MOST * limits.BURST_CALM  # and does not outlive it
             assert narrow or sum(window <= at for at in heard[one]) <= _MOST  # nor is one overlooked
             was[one] = narrow
-    assert len(bursts) == sum(was.values())
+    assert bursts.ongoing(now) == len(bursts) == sum(was.values())
+    assert bursts.ongoing(now + 2 * limits.BURST_MS) == 0
     assert not bursts.narrow(b"app:h", "a", now)
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
+from streams.groups.core import GroupsCore
 from tables.batch import Backlog
 from tests.cores import LINKS, Gateway, Seen, bind, create, groups, send
 from topics import catalog, limits
 from topics.acks import Ack
+from topics.answers import Accepted
 from topics.catalog import Topic
-from topics.deliveries import Bound
+from topics.deliveries import Bound, Unread
 from topics.links import Void
 from topics.messages import Message
 from topics.resync import Resync
+from topics.wire import ToSession
 
 _BODY = b'"' + b"x" * 1_000 + b'"'
 
@@ -63,6 +68,44 @@ def test_a_link_that_ceases_to_acknowledge_is_slow_until_it_has_caught_up() -> N
     assert _standing(talk.say(1)) == (1, 0)
     assert _standing(talk.partition.apply(_ack(lots[0]))) == (1, 0)  # what it lacks is older than half of that
     assert _standing(talk.partition.apply(_ack(lots[2]))) == (0, 0)
+
+
+def test_a_slow_link_gets_notices_in_place_of_messages_and_the_others_notice_nothing() -> None:
+    talk = _Talk()
+    talk.partition.apply(_ack(1))
+    talk.say()
+    assert _standing(talk.say(limits.LINK_SLOW_MS + 1))[0] == 1
+    seen = talk.say()
+    [unread] = seen.entries("l", Unread)
+    assert (unread.seq, unread.count, unread.mode) == (talk.sent, 1, "slow")
+    assert seen.entries("l", Message) == []
+    talk.partition.apply(_ack(100))
+    seen = talk.say(limits.UNREAD_WINDOW_MS)
+    assert [message.seq for message in seen.entries("l", Message)] == [talk.sent]
+
+
+def test_whoever_waits_on_an_overrun_link_gets_its_answer_and_nothing_else() -> None:
+    talk = _Talk()
+    outlet = cast("GroupsCore", talk.partition.core).desk.outbox.find("l", 1)
+    assert outlet is not None
+    outlet.run_over()
+    [told] = talk.say().lots("l")
+    assert told.overrun
+    mine = send("ann", "mine", talk.partition.now_ms, reply=ToSession("l", 1, 3, 10))
+    seen = talk.partition.apply(mine, mine)
+    [lot] = seen.lots("l")
+    assert (lot.urgent, lot.number) == (True, told.number + 1)
+    assert [accepted.again for accepted in seen.entries("l", Accepted)] == [False, True]
+
+
+def test_a_batchs_answers_go_ahead_of_the_rest_and_both_keep_their_order() -> None:
+    talk = _Talk()
+    sends = [send("ann", f"own{i}", talk.partition.now_ms, reply=ToSession("l", 1, 3, 10)) for i in range(5)]
+    first, second = talk.partition.apply(*sends).lots("l")
+    assert (first.urgent, second.urgent) == (True, False)
+    assert second.number == first.number + 1
+    assert [accepted.seq for accepted in first.entries if isinstance(accepted, Accepted)] == [1, 2, 3, 4, 5]
+    assert [message.seq for message in second.entries if isinstance(message, Message)] == [1, 2, 3, 4, 5]
 
 
 def test_an_overrun_link_is_told_so_once_and_begins_anew_when_it_asks_to(monkeypatch: pytest.MonkeyPatch) -> None:
