@@ -52,6 +52,7 @@ _MAKERS: dict[type[inspect.Type], Callable[[Any], st.SearchStrategy[Any]]] = {
     inspect.IntType: lambda info: st.integers(info.ge, info.le),
     inspect.StrType: _text,
     inspect.ListType: lambda info: st.lists(_of(info.item_type), min_size=info.min_length or 0, max_size=4),
+    inspect.VarTupleType: lambda info: st.lists(_of(info.item_type), max_size=4).map(tuple),
     inspect.TupleType: lambda info: st.tuples(*map(_of, info.item_types)),
     inspect.LiteralType: lambda info: st.sampled_from(info.values),
     inspect.NoneType: lambda _: st.none(),
