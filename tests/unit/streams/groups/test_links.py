@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streams.groups.core import GroupsCore
 from tables.batch import Backlog
@@ -13,7 +15,7 @@ from topics import catalog, limits
 from topics.acks import Ack
 from topics.answers import Accepted
 from topics.catalog import Topic
-from topics.deliveries import Bound, Unread
+from topics.deliveries import Bound, DeliveryLot, Unread
 from topics.links import Void
 from topics.messages import Message
 from topics.resync import Resync
@@ -159,3 +161,96 @@ def test_what_dead_and_unknown_registrations_acknowledge_is_nothing() -> None:
 
 def test_an_acknowledgement_for_another_source_is_rejected() -> None:
     assert groups(LINKS).apply(_ack(1, source=1)).rejected() == ["wrong_partition"]
+
+
+class _Behind:
+    """A gateway of `l` by the contract, whose lots wait until it reads them."""
+
+    def __init__(self, talk: _Talk) -> None:
+        self.talk = talk
+        self.number = 1
+        self.bound = {10}
+        self.heard: list[int] = []
+        self._waiting: list[DeliveryLot] = []
+        self._overrun = False  # by what was written
+        self._anew = False  # by what was read: waits for a reset
+
+    def write(self, seen: Seen) -> None:
+        for lot in seen.lots("l"):
+            assert not self._overrun or lot.urgent or lot.reset  # nothing else until it begins anew
+            assert not (self._overrun and lot.overrun)
+            self._overrun = lot.overrun or (self._overrun and not lot.reset)
+            self._waiting.append(lot)
+
+    def read(self) -> bool:
+        """Read the next lot; whether there was one."""
+        if not self._waiting:
+            return False
+        lot = self._waiting.pop(0)
+        assert lot.number == self.number + 1
+        self.number = lot.number
+        if lot.reset:
+            self.bound, self._anew = set(), False
+        for entry in lot.entries if not self._anew else ():
+            match entry:
+                case Bound():
+                    self.bound |= set(entry.slots)
+                case Message():
+                    self.heard.append(entry.seq)
+        if lot.overrun:
+            self._anew = True
+            self._apply((catalog.RESYNC, Resync("l", 1, 3, 0)))
+        return True
+
+    def bind(self, slot: int) -> None:
+        self._apply(bind("ann", 0, slot))
+
+    def acknowledge(self) -> None:
+        self._apply(_ack(self.number))
+
+    def _apply(self, record: tuple[Topic, Any]) -> None:
+        seen = self.talk.partition.apply(record)
+        self.talk.prompt.read(seen.lots("m"))
+        self.write(seen)
+
+
+_STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["say", "say", "say", "bind", "read", "acknowledge", "crash"]), st.just(0)),
+        st.tuples(st.just("pass"), st.sampled_from([10, 700, limits.ACKS_LATE_MS])),
+    ),
+    max_size=60,
+)
+
+
+@given(_STEPS)
+def test_a_link_that_reads_at_any_pace_hears_in_order_and_comes_to_the_present(steps: list[tuple[str, int]]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits, "LINK_BACKLOG_BYTES", 1_500)  # a message
+        talk = _Talk()
+        behind, truth = _Behind(talk), {10}
+        behind.acknowledge()
+        for step, value in steps:
+            match step:
+                case "say":
+                    behind.write(talk.say())
+                case "bind":
+                    truth.add(20 + len(truth))
+                    behind.bind(20 + len(truth) - 1)
+                case "read":
+                    behind.read()
+                case "acknowledge":
+                    behind.acknowledge()
+                case "crash":
+                    talk.partition.crash()
+                case _:
+                    talk.partition.now_ms += value
+        while behind.read():
+            pass
+        behind.acknowledge()
+        behind.write(talk.say(limits.UNREAD_WINDOW_MS))
+        while behind.read():
+            pass
+        assert behind.bound == truth
+        assert behind.heard == sorted(set(behind.heard))
+        assert behind.heard[-1] == talk.sent
