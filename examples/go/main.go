@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -31,6 +32,7 @@ const (
 	pause    = time.Second     // and after a reset not before this
 	resend   = 3 * time.Second
 	repull   = 200 * time.Millisecond
+	hold     = time.Minute // how long a session that was lost may be resumed
 )
 
 var errVersion = errors.New("unknown_version")
@@ -40,10 +42,13 @@ type object = map[string]any
 // Command is what the kit tells.
 type Command struct {
 	Do, Kafka, Link, App, Views, Token string
-	As                                 int
+	As, Resumes                        int
 	User, Device, Group                string
 	ClientID                           string `json:"client_id"`
 	Body                               json.RawMessage
+	Background                         bool
+	Subscriptions                      json.RawMessage
+	Users, Mentions                    []string
 }
 
 // Entry is any entry of a lot, and any answer: the fields of all kinds together.
@@ -68,19 +73,29 @@ type Entry struct {
 		Number      int64
 		Group, Kind string
 	}
-	A, G string          // of a message: app, group
-	S, P int64           // seq, prev
-	Au   uint32          // audience
-	B    json.RawMessage // body
+	By, Joined, Level, Why string
+	Beside, Among          uint32
+	Count                  int64
+	Background             bool            // of an unread: only for those
+	On                     *bool           // of a background; absent: they are
+	M                      json.RawMessage // of a mention: the message
+	Known                  bool
+	Wanted                 json.RawMessage
+	Refused                []struct{ Code string }
+	Users                  []struct{ User, State, Status string }
+	A, G                   string          // of a message: app, group
+	S, P                   int64           // seq, prev
+	Au                     uint32          // audience
+	B                      json.RawMessage // body
 }
 
 // Record is a record of `deliveries` or `answers`.
 type Record struct {
-	T, Link               string
-	V                     int
-	Epoch, Source, Number int64
-	Reset                 bool
-	Entries               []json.RawMessage
+	T, Link                string
+	V                      int
+	Epoch, Source, Number  int64
+	Reset, Urgent, Overrun bool
+	Entries                []json.RawMessage
 }
 
 type source struct {
@@ -88,6 +103,9 @@ type source struct {
 	trusted bool
 	askAt   time.Time
 	groups  map[string]*listeners
+	urgent  int64          // the last lot of answers and mentions that was handed on
+	acked   int64          // the last lot acknowledged
+	away    map[int64]bool // the sessions in the background
 }
 
 // listeners of one group: forgotten with the last of them.
@@ -95,6 +113,11 @@ type listeners struct {
 	slots     map[int64]uint32           // slot -> ordinal
 	ordinals  map[uint32]map[int64]bool  // ordinal -> its slots
 	audiences map[uint32]*roaring.Bitmap // of ordinals; only of those that listen here
+	sessions  map[uint32]*roaring.Bitmap // audiences of slots; of visitors too, who are bound to nothing
+}
+
+func newListeners() *listeners {
+	return &listeners{map[int64]uint32{}, map[uint32]map[int64]bool{}, map[uint32]*roaring.Bitmap{}, map[uint32]*roaring.Bitmap{}}
 }
 
 type registration struct{ epoch, partition int64 }
@@ -110,6 +133,7 @@ type Gateway struct {
 	sources map[int64]*source
 	next    int64 // the next slot
 	clients map[int64]*Client
+	held    map[int64]*Client // those whose line broke a moment ago: their slots are kept for them
 	waiting []*Client
 	stopped bool
 }
@@ -133,9 +157,13 @@ loop:
 			gateway = &Gateway{Command: told}
 			go func() { defer close(over); gateway.live(ctx) }()
 		case "connect":
-			clients[told.As] = gateway.connect(told)
+			clients[told.As] = gateway.connect(told, clients[told.Resumes])
 		case "send":
 			clients[told.As].send(told)
+		case "subscribe", "unsubscribe", "ground", "watch":
+			gateway.tell(clients[told.As], told)
+		case "lose":
+			gateway.lose(clients[told.As])
 		case "disconnect":
 			gateway.disconnect(clients[told.As])
 		case "stop":
@@ -280,6 +308,7 @@ func (g *Gateway) beats(ctx context.Context, reg *registration) {
 					g.ask(number, from)
 				}
 			}
+			g.acknowledge()
 		}
 		g.mu.Unlock()
 	}
@@ -288,7 +317,7 @@ func (g *Gateway) beats(ctx context.Context, reg *registration) {
 func (g *Gateway) begin(reg *registration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.living, g.next, g.sources, g.clients = reg, 0, map[int64]*source{}, map[int64]*Client{}
+	g.living, g.next, g.sources, g.clients, g.held = reg, 0, map[int64]*source{}, map[int64]*Client{}, map[int64]*Client{}
 	waiting := g.waiting
 	g.waiting = nil
 	for _, client := range waiting {
@@ -331,19 +360,35 @@ func (g *Gateway) feed(reg *registration, record *Record) bool {
 	if record.T == "notices" && record.Epoch == reg.epoch {
 		g.notices(record)
 	}
+	if record.T == "sessions" && record.Epoch == reg.epoch {
+		g.news(record)
+	}
 	if record.T != "lot" || record.Epoch != reg.epoch {
 		return false
 	}
 	from := g.sources[record.Source]
 	if from == nil {
-		from = &source{trusted: true, groups: map[string]*listeners{}}
+		from = &source{trusted: true, groups: map[string]*listeners{}, away: map[int64]bool{}}
 		g.sources[record.Source] = from
+	}
+	var entries []*Entry
+	for _, raw := range record.Entries {
+		var entry Entry
+		if json.Unmarshal(raw, &entry) == nil {
+			entries = append(entries, &entry)
+		}
+	}
+	if record.Urgent && record.Number > max(from.have, from.urgent) { // also while a reset is waited for
+		from.urgent = record.Number
+		for _, entry := range entries {
+			g.named(entry)
+		}
 	}
 	switch {
 	case record.Number <= from.have:
 		return false
 	case record.Reset:
-		from.groups, from.trusted, from.askAt = map[string]*listeners{}, true, time.Now().Add(pause)
+		from.groups, from.away, from.trusted, from.askAt = map[string]*listeners{}, map[int64]bool{}, true, time.Now().Add(pause)
 	case !from.trusted:
 		return false
 	case record.Number != from.have+1:
@@ -351,17 +396,78 @@ func (g *Gateway) feed(reg *registration, record *Record) bool {
 		return false
 	}
 	from.have = record.Number
+	for _, entry := range entries {
+		if !record.Urgent && g.named(entry) {
+			continue
+		}
+		if !g.apply(from, entry) {
+			g.distrust(record.Source, from)
+			return false
+		}
+	}
+	if record.Overrun {
+		g.distrust(record.Source, from)
+	}
+	return false
+}
+
+// named hands on an entry that names its sessions itself; false if it is none.
+func (g *Gateway) named(entry *Entry) bool {
+	client := g.clients[entry.Slot]
+	switch entry.T {
+	case "accepted", "refused", "applied":
+		if client != nil {
+			client.answered(entry)
+		}
+	case "subscribed":
+		if client != nil {
+			client.subscribed(entry)
+		}
+	case "mention":
+		var mentioned Entry
+		json.Unmarshal(entry.M, &mentioned)
+		for _, slot := range entry.Slots {
+			if client := g.clients[slot]; client != nil {
+				say(object{"event": "mentioned", "as": client.As, "group": mentioned.G, "seq": mentioned.S})
+			}
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// news hands on what is for single sessions.
+func (g *Gateway) news(record *Record) {
 	for _, raw := range record.Entries {
 		var entry Entry
 		if json.Unmarshal(raw, &entry) != nil {
 			continue
 		}
-		if !g.apply(from, &entry) {
-			g.distrust(record.Source, from)
-			return false
+		client := g.clients[entry.Slot]
+		switch {
+		case entry.T == "presence":
+			for _, slot := range entry.Slots {
+				if watcher := g.clients[slot]; watcher != nil {
+					for _, one := range entry.Users {
+						say(object{"event": "presence", "as": watcher.As, "user": one.User, "state": one.State, "status": one.Status})
+					}
+				}
+			}
+		case client == nil:
+		case entry.T == "resumed":
+			say(object{"event": "resumed", "as": client.As, "known": entry.Known})
+			if entry.Known {
+				client.pullAll()
+			}
+		case entry.T == "ended":
+			client.closed = true
+			delete(g.clients, entry.Slot)
+			say(object{"event": "closed", "as": client.As, "why": entry.Why})
+		case entry.T == "refused":
+			client.answered(&entry)
 		}
 	}
-	return false
 }
 
 // apply applies an entry; false if it shows that something was missed.
@@ -369,7 +475,7 @@ func (g *Gateway) apply(from *source, entry *Entry) bool {
 	switch entry.T {
 	case "bound":
 		if from.groups[entry.Group] == nil {
-			from.groups[entry.Group] = &listeners{map[int64]uint32{}, map[uint32]map[int64]bool{}, map[uint32]*roaring.Bitmap{}}
+			from.groups[entry.Group] = newListeners()
 		}
 		known := from.groups[entry.Group].bind(entry)
 		for _, slot := range entry.Slots {
@@ -382,10 +488,30 @@ func (g *Gateway) apply(from *source, entry *Entry) bool {
 		if group := from.groups[entry.Group]; group != nil && group.unbind(entry.Slots) {
 			delete(from.groups, entry.Group)
 		}
+	case "drive":
+		if group := from.groups[entry.Group]; group != nil {
+			for slot := range group.slots {
+				if client := g.clients[slot]; client != nil {
+					say(object{"event": "drive", "as": client.As, "group": entry.Group, "joined": entry.Joined})
+				}
+			}
+		}
+	case "background":
+		g.ground(from, entry.Slots, entry.On == nil || *entry.On)
 	case "audience", "audience_delta":
+		if entry.By == "session" && from.groups[entry.Group] == nil {
+			from.groups[entry.Group] = newListeners()
+		}
 		group := from.groups[entry.Group]
 		if group == nil {
 			return entry.Ended
+		}
+		if entry.By == "session" || group.sessions[entry.Audience] != nil {
+			known := group.subscribe(entry)
+			if group.nobody() {
+				delete(from.groups, entry.Group)
+			}
+			return known
 		}
 		flipped, known := group.change(entry)
 		g.changed(group.slotsOf(flipped), entry, "visibility")
@@ -395,12 +521,35 @@ func (g *Gateway) apply(from *source, entry *Entry) bool {
 		if group == nil {
 			return true // a hint: it may come after the last session
 		}
+		slots, known := group.hear(entry.Audience)
 		if members, err := bitmap(entry.Members); err == nil && entry.Members != "" {
-			g.changed(group.slotsOf(members), entry, entry.What...)
-			return true
+			slots, known = group.slotsOf(members), true
+		}
+		if among, told := group.hear(entry.Among); entry.Among != 0 {
+			slots = slices.DeleteFunc(slots, func(slot int64) bool { return !slices.Contains(among, slot) })
+			known = known && told
+		}
+		g.changed(slots, entry, entry.What...)
+		return known
+	case "unread":
+		group := from.groups[entry.Group]
+		if group == nil {
+			return false
 		}
 		slots, known := group.hear(entry.Audience)
-		g.changed(slots, entry, entry.What...)
+		var beside []int64
+		if entry.Beside != 0 {
+			told := false
+			beside, told = group.hear(entry.Beside)
+			known = known && told
+		}
+		for _, slot := range slots {
+			heard := slices.Contains(beside, slot) && !from.away[slot]
+			if client := g.clients[slot]; client != nil && !heard && (from.away[slot] || !entry.Background) {
+				say(object{"event": "unread", "as": client.As, "group": entry.Group, "seq": entry.Seq, "count": entry.Count,
+					"level": cmp.Or(entry.Level, "unread_count")})
+			}
+		}
 		return known
 	case "m", "signal", "head":
 		group := entry.Group + entry.G
@@ -409,17 +558,55 @@ func (g *Gateway) apply(from *source, entry *Entry) bool {
 		}
 		slots, known := from.groups[group].hear(entry.Audience + entry.Au)
 		for _, slot := range slots {
-			if client := g.clients[slot]; client != nil {
+			if client := g.clients[slot]; client != nil && !from.away[slot] {
 				client.deliver(group, entry)
 			}
 		}
 		return known
-	case "accepted", "refused":
-		if client := g.clients[entry.Slot]; client != nil {
-			client.answered(entry)
-		}
 	}
 	return true
+}
+
+// ground keeps who is in the background; who comes back pulls.
+func (g *Gateway) ground(from *source, slots []int64, away bool) {
+	for _, slot := range slots {
+		if away {
+			from.away[slot] = true
+			continue
+		}
+		delete(from.away, slot)
+		if client := g.clients[slot]; client != nil {
+			client.pullAll()
+		}
+	}
+}
+
+// subscribe tells an audience of sessions, changes one or ends it; false if its bitmaps are none.
+func (l *listeners) subscribe(entry *Entry) bool {
+	if entry.Ended {
+		delete(l.sessions, entry.Audience)
+		return true
+	}
+	if entry.T == "audience" {
+		slots, err := bitmap(entry.Members)
+		l.sessions[entry.Audience] = slots
+		return err == nil
+	}
+	entered, errEntered := bitmap(entry.Entered)
+	left, errLeft := bitmap(entry.Left)
+	l.sessions[entry.Audience].AndNot(left)
+	l.sessions[entry.Audience].Or(entered)
+	return errEntered == nil && errLeft == nil
+}
+
+// nobody tells whether no session is left: none is bound, and none visits.
+func (l *listeners) nobody() bool {
+	for _, slots := range l.sessions {
+		if !slots.IsEmpty() {
+			return false
+		}
+	}
+	return len(l.slots) == 0
 }
 
 // bind adds sessions, and puts them into the audiences named; false if one of these was never told.
@@ -460,7 +647,12 @@ func (l *listeners) unbind(slots []int64) bool {
 			audience.Remove(ordinal)
 		}
 	}
-	return len(l.slots) == 0
+	for _, slot := range slots {
+		for _, audience := range l.sessions {
+			audience.Remove(uint32(slot))
+		}
+	}
+	return l.nobody()
 }
 
 // change tells an audience, changes one or ends it. It gives who sees more or less than before; false if it is not known.
@@ -491,6 +683,13 @@ func (l *listeners) change(entry *Entry) (*roaring.Bitmap, bool) {
 func (l *listeners) hear(audience uint32) ([]int64, bool) {
 	if audience == 0 {
 		return slices.Collect(maps.Keys(l.slots)), true
+	}
+	if sessions := l.sessions[audience]; sessions != nil {
+		var slots []int64
+		for _, slot := range sessions.ToArray() {
+			slots = append(slots, int64(slot))
+		}
+		return slots, true
 	}
 	if l.audiences[audience] == nil {
 		return nil, false
@@ -558,10 +757,15 @@ func (g *Gateway) ask(number int64, from *source) {
 
 // --- sessions
 
-func (g *Gateway) connect(told Command) *Client {
+func (g *Gateway) connect(told Command, before *Client) *Client {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	client := &Client{Command: told, gateway: g, channels: map[string]*channel{}, unanswered: map[string]bool{}}
+	client := &Client{Command: told, gateway: g, before: before, channels: map[string]*channel{}, unanswered: map[string]bool{}}
+	if before != nil {
+		for group, found := range before.channels {
+			client.channels[group] = &channel{last: found.last, head: found.last, early: map[int64]message{}}
+		}
+	}
 	if g.living == nil {
 		g.waiting = append(g.waiting, client)
 	} else {
@@ -570,11 +774,26 @@ func (g *Gateway) connect(told Command) *Client {
 	return client
 }
 
+// open gives a client its slot: the one that it had, if it is held still.
 func (g *Gateway) open(client *Client) {
-	client.slot = g.next
-	g.next++
+	client.epoch = g.living.epoch
+	record := object{"t": "up", "device": client.Device, "partition": g.living.partition}
+	if client.Background {
+		record["background"] = true
+	}
+	before := client.before
+	if before != nil {
+		record["t"], record["was"] = "resume", object{"link": g.Link, "epoch": before.epoch, "slot": before.slot}
+	}
+	if before != nil && g.held[before.slot] == before {
+		delete(g.held, before.slot)
+		client.slot = before.slot
+	} else {
+		client.slot = g.next
+		g.next++
+	}
 	g.clients[client.slot] = client
-	g.session(client, object{"t": "up", "device": client.Device, "partition": g.living.partition})
+	g.session(client, record)
 }
 
 func (g *Gateway) disconnect(client *Client) {
@@ -584,6 +803,56 @@ func (g *Gateway) disconnect(client *Client) {
 		client.closed = true
 		delete(g.clients, client.slot)
 		g.session(client, object{"t": "down"})
+	}
+}
+
+// lose is told of a line that broke: the slot is held, for who comes back in time.
+func (g *Gateway) lose(client *Client) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if client.closed || g.living == nil {
+		return
+	}
+	client.closed = true
+	delete(g.clients, client.slot)
+	g.held[client.slot] = client
+	g.session(client, object{"t": "lost"})
+	time.AfterFunc(hold, func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.held[client.slot] == client {
+			delete(g.held, client.slot)
+		}
+	})
+}
+
+// tell passes on what a client wants to hear, or where it is.
+func (g *Gateway) tell(client *Client, told Command) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if client.closed || g.living == nil {
+		return
+	}
+	record := object{"t": told.Do}
+	switch told.Do {
+	case "ground":
+		record["background"] = told.Background
+	case "watch":
+		record["users"] = told.Users
+	default:
+		record["subscriptions"] = told.Subscriptions
+	}
+	g.session(client, record)
+}
+
+// acknowledge says how far each source got, where that is further than before. Guarded by its caller.
+func (g *Gateway) acknowledge() {
+	for number, from := range g.sources {
+		if from.have > from.acked {
+			from.acked = from.have
+			g.write("link-acks", int(number), "", object{"t": "ack", "link": g.Link, "epoch": g.living.epoch,
+				"source": number, "number": from.have})
+		}
 	}
 }
 
@@ -661,7 +930,9 @@ func partitionOf(key string, count int) int {
 type Client struct {
 	Command
 	gateway    *Gateway
+	before     *Client // whom it goes on as
 	slot       int64
+	epoch      int64
 	closed     bool
 	channels   map[string]*channel
 	unanswered map[string]bool
@@ -676,21 +947,48 @@ type channel struct {
 	last, head int64
 	early      map[int64]message // by the seq before them: they wait for a pull
 	pulling    bool
+	probe      bool // how far it is by now is to be asked
 }
 
-func (c *Client) live(entry *Entry) {
-	found := c.channels[entry.Group]
-	if found == nil {
-		found = &channel{early: map[int64]message{}}
-		c.channels[entry.Group] = found
+// channel gives what the client knows of a group's channel.
+func (c *Client) channel(group string) *channel {
+	if c.channels[group] == nil {
+		c.channels[group] = &channel{early: map[int64]message{}}
 	}
+	return c.channels[group]
+}
+
+// heard takes the heads of a group: what is missing up to there is pulled.
+func (c *Client) heard(entry *Entry) {
+	found := c.channel(entry.Group)
 	for _, head := range entry.Heads {
 		var seq int64
 		json.Unmarshal(head[1], &seq)
 		found.head = max(found.head, seq)
 	}
-	say(object{"event": "live", "as": c.As, "group": entry.Group})
 	c.pull(entry.Group)
+}
+
+func (c *Client) live(entry *Entry) {
+	say(object{"event": "live", "as": c.As, "group": entry.Group, "joined": cmp.Or(entry.Joined, "messages")})
+	c.heard(entry)
+}
+
+func (c *Client) subscribed(entry *Entry) {
+	refused := []string{}
+	for _, one := range entry.Refused {
+		refused = append(refused, one.Code)
+	}
+	say(object{"event": "subscribed", "as": c.As, "group": entry.Group, "wanted": entry.Wanted, "refused": refused})
+	c.heard(entry)
+}
+
+// pullAll asks whether anything came meanwhile.
+func (c *Client) pullAll() {
+	for group, found := range c.channels {
+		found.probe = true
+		c.pull(group)
+	}
 }
 
 func (c *Client) deliver(group string, entry *Entry) {
@@ -698,7 +996,7 @@ func (c *Client) deliver(group string, entry *Entry) {
 		say(object{"event": "signal", "as": c.As, "group": group, "body": entry.Body})
 		return
 	}
-	found := c.channels[group]
+	found := c.channel(group)
 	found.head = max(found.head, entry.Seq, entry.S)
 	if entry.T == "m" && entry.S > found.last {
 		found.early[entry.P] = message{entry.S, entry.P, entry.B}
@@ -720,18 +1018,22 @@ func (c *Client) show(group string) {
 // pull asks a view for what is missing, until nothing is.
 func (c *Client) pull(group string) {
 	found := c.channels[group]
-	if found.pulling || found.head <= found.last {
+	if found.pulling || (found.head <= found.last && !found.probe) {
 		return
 	}
-	found.pulling = true
+	found.pulling, found.probe = true, false
 	go func(after int64) {
-		messages := c.gateway.page(group, after)
-		if len(messages) == 0 {
+		page := c.gateway.page(group, after)
+		if page == nil || len(page.Messages) == 0 {
 			time.Sleep(repull)
 		}
 		c.gateway.mu.Lock()
 		defer c.gateway.mu.Unlock()
-		for _, pulled := range messages {
+		if page == nil {
+			page, found.probe = &Page{}, true
+		}
+		found.head = max(found.head, page.Head)
+		for _, pulled := range page.Messages {
 			if pulled.S > found.last {
 				pulled.P = found.last
 				found.early[found.last] = pulled
@@ -745,7 +1047,14 @@ func (c *Client) pull(group string) {
 	}(found.last)
 }
 
-func (g *Gateway) page(group string, after int64) []message {
+// Page is what a view answers of a channel.
+type Page struct {
+	Messages []message
+	Head     int64
+}
+
+// page asks a view; nil if it does not answer.
+func (g *Gateway) page(group string, after int64) *Page {
 	url := fmt.Sprintf("%s/v1/apps/%s/groups/%s/channels/main/messages?after=%d&limit=200", g.Views, g.App, group, after)
 	request, _ := http.NewRequest("GET", url, nil)
 	request.Header.Set("Authorization", "Bearer "+g.Token)
@@ -754,9 +1063,14 @@ func (g *Gateway) page(group string, after int64) []message {
 		return nil
 	}
 	defer answer.Body.Close()
-	var page struct{ Messages []message }
-	json.NewDecoder(answer.Body).Decode(&page)
-	return page.Messages
+	var page Page
+	if answer.StatusCode == http.StatusNotFound {
+		return &page
+	}
+	if answer.StatusCode != http.StatusOK || json.NewDecoder(answer.Body).Decode(&page) != nil {
+		return nil
+	}
+	return &page
 }
 
 // send sends until it is answered: the same client_id, the same tried_at.
@@ -775,7 +1089,7 @@ func (c *Client) send(told Command) {
 			}
 			reply := object{"t": "session", "link": g.Link, "epoch": g.living.epoch, "partition": g.living.partition, "slot": c.slot}
 			g.keyed("messages", told.Group, object{"t": "send", "app": g.App, "group": told.Group, "sender": c.User, "device": c.Device,
-				"client_id": told.ClientID, "tried_at": triedAt, "body": told.Body, "reply": reply})
+				"client_id": told.ClientID, "tried_at": triedAt, "body": told.Body, "reply": reply, "mentions": append([]string{}, told.Mentions...)})
 			g.mu.Unlock()
 		}
 	}()
