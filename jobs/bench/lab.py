@@ -323,7 +323,11 @@ class Trial:
         return written
 
     async def read(self, topic: Topic, *, since: Mapping[int, int] | None = None) -> AsyncIterator[Record]:
-        """What is committed of a topic now, partition by partition in order, ending where the log ends."""
+        """What is committed of a topic, partition by partition in order, up to where the log ends now.
+
+        A transaction that was committed, and whose markers the broker still writes, is waited for.
+        """
+        ends = await self.ends(topic)
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.settings.kafka_bootstrap,
             isolation_level="read_committed",
@@ -335,20 +339,19 @@ class Trial:
         try:
             tps = [TopicPartition(topic.name, partition) for partition in range(self.partitions_of(topic))]
             consumer.assign(tps)
-            ends = await consumer.end_offsets(tps)
             for tp in tps:
                 consumer.seek(tp, (since or {}).get(tp.partition, 0))
-            open_ = [tp for tp in tps if ends[tp] > (since or {}).get(tp.partition, 0)]
+            open_ = [tp for tp in tps if ends[tp.partition] > (since or {}).get(tp.partition, 0)]
             while open_:
                 for records in (await consumer.getmany(*open_, timeout_ms=200)).values():
                     for record in records:
                         yield record
-                open_ = [tp for tp in open_ if await consumer.position(tp) < ends[tp]]
+                open_ = [tp for tp in open_ if await consumer.position(tp) < ends[tp.partition]]
         finally:
             await consumer.stop()
 
     async def ends(self, topic: Topic) -> dict[int, int]:
-        """Where a topic's partitions end for a reader of what is committed."""
+        """Where a topic's partitions end, with what transactions wrote that are not over."""
         return await self._ends(topic.name, self.partitions_of(topic))
 
     async def consumed(self, worker: Worker, *wanted: Topic, within_s: float = _CONSUMED_S) -> None:
@@ -376,7 +379,7 @@ class Trial:
         return sum((await self._ends(topic, count)).values()) if count else 0
 
     async def _ends(self, topic: str, partitions: int) -> dict[int, int]:
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.settings.kafka_bootstrap, isolation_level="read_committed")
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.settings.kafka_bootstrap)
         await consumer.start()
         try:
             tps = [TopicPartition(topic, partition) for partition in range(partitions)]
