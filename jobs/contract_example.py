@@ -228,7 +228,7 @@ class _Gateway:
     def resync(self) -> None:
         """It lost a lot."""
         source = partition_of(key_of(APP, "friends"), PARTITIONS)
-        record = f'{{"t":"resync",{self._address},"source":{source},"have":2}}'
+        record = f'{{"t":"resync",{self._address},"source":{source},"have":3}}'
         self._cluster.send(catalog.RESYNC.name, source, None, record.encode())
 
     def leave(self) -> None:
@@ -260,7 +260,10 @@ def steps() -> list[Step]:
             gateway.create,
         ),
         ("Ann connects. Her session is bound to each of her groups: she is live in `friends`.", gateway.up),
-        ("Ann sends. One lot brings the message for all sessions of the link, and her answer.", gateway.send),
+        (
+            "Ann sends. An urgent lot brings her answer, the next one the message for all sessions of the link.",
+            gateway.send,
+        ),
         ("Her answer got lost on the way to her; she sends the same again, and nothing new happens.", gateway.send),
         ("Eve, who is no member, is refused.", lambda: gateway.send("eve")),
         ("Cid joins. He has no session here, so there is nothing but the answer to whoever asked.", gateway.join),
@@ -268,7 +271,7 @@ def steps() -> list[Step]:
             f"The channel is quiet for {limits.QUIET_MS} ms: its head is announced.",
             lambda: cluster.wait(limits.QUIET_MS),
         ),
-        ("The gateway missed lot 3. It asks the source, which begins anew.", gateway.resync),
+        ("The gateway missed lot 4. It asks the source, which begins anew.", gateway.resync),
         ("Bob connects too, through the same gateway.", lambda: gateway.up("bob", 1)),
         (
             "A server with a role and a private channel: `ops` is for who has `crew`, and for the owner, Ann.",
