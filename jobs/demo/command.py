@@ -9,7 +9,8 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Final
@@ -22,10 +23,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from jobs import policy
 from jobs.demo.cluster import Cluster, own_settings
 from jobs.demo.crowd import Counts, Crowd, SimulatedLink
 from jobs.demo.play import Play
-from jobs.demo.scenario import LINKS, Scenario, Size, write
+from jobs.demo.scenario import LINKS, POLICY, Scenario, Size, write
 from jobs.demo.town import figures, table
 from jobs.problem import Problem
 from jobs.services import Services
@@ -38,6 +40,7 @@ from streams.settings import Settings
 _EVERY_S: Final = 1.0
 _PLAIN_EVERY_S: Final = 5.0
 _SHORTEST_S: Final = 10
+_SHOWN: Final = 10
 _INTERRUPTED: Final = 130  # as a shell says it
 
 app = typer.Typer(add_completion=False)
@@ -57,11 +60,14 @@ def demo(
     """Show a large team at work, break things on the way, and judge what came of it.
 
     Services and one worker of each role are started on free ports in a folder of their own. 10,000 users in one team
-    and 200 small groups, 30 % of them online on 3 links; they come and go, join and leave, send and send again. A
-    server of 2,000 of them has public and private channels, a category, roles and lists: roles are given and taken,
-    lists change, members are muted, kicked and banned while they talk. The groups worker is killed with -9 and a link
-    falls silent. Then one group of 100,000 members is imported, and written to. At last `linkcast verify` judges the
-    whole run: the demo ends with 1 unless nothing was lost, doubled, out of order, misdirected or missed.
+    and 200 small groups, 30 % of them online on 3 links; they come and go, join and leave, send, mention and send
+    again; devices go to the background and come back, connections break and resume. A server of 2,000 of them, by the
+    app's policy too large to be subscribed to by joining, has public and private channels, a category, roles and lists:
+    sessions subscribe to what they show, some to unread counts only; roles are given and taken, lists change, members
+    are muted, kicked and banned while they talk. The groups worker is killed with -9; a link dies, and its sessions
+    resume elsewhere; in one group so much is written that pushes turn into notices, and back. Then one group of 100,000
+    members is imported, and written to. At last `linkcast verify` judges the whole run, and each session what it was
+    told: the demo ends with 1 unless nothing was lost, doubled, out of order, misdirected or missed.
     """
     folder = data or Path(tempfile.mkdtemp(prefix="linkcast-demo-"))
     settings = own_settings(context.find_root().params.get("settings"), folder)
@@ -70,13 +76,15 @@ def demo(
     code = 1
     try:
         with _interruptible():
-            report, shown_town = _run(settings, scenario, console)
+            report, missed, shown_town = _run(settings, scenario, console)
         console.print()
         console.print(shown(report))
+        console.print()
+        console.print(_told(missed))
         if shown_town is not None:
             console.print()
             console.print(shown_town)
-        code = int(not report.good)
+        code = int(not report.good or bool(missed))
     except KeyboardInterrupt:
         console.print("stopped")
         code = _INTERRUPTED
@@ -89,7 +97,16 @@ def demo(
     raise typer.Exit(code)
 
 
-def _run(settings: Settings, scenario: Scenario, console: Console) -> tuple[Report, Table | None]:
+def _told(missed: Sequence[str]) -> Text:
+    """What the sessions themselves found."""
+    if not missed:
+        return Text("Every session heard every message, or of it by a notice that covers it.", "green")
+    return Text(
+        "\n".join([f"{len(missed)} times a session neither heard a message nor of it:", *missed[:_SHOWN]]), "red"
+    )
+
+
+def _run(settings: Settings, scenario: Scenario, console: Console) -> tuple[Report, list[str], Table | None]:
     logging.getLogger("linkcast_gateway").setLevel(logging.ERROR)  # what they would warn of is what is shown here
     with Cluster(settings, lambda what: console.print(f"[dim]{what}[/]")).running() as cluster:
         app_id = f"demo{int(time.time())}"  # a folder may hold earlier runs
@@ -97,8 +114,11 @@ def _run(settings: Settings, scenario: Scenario, console: Console) -> tuple[Repo
             return runner.run(_perform(cluster, app_id, scenario, console))
 
 
-async def _perform(cluster: Cluster, app_id: str, scenario: Scenario, console: Console) -> tuple[Report, Table | None]:
+async def _perform(
+    cluster: Cluster, app_id: str, scenario: Scenario, console: Console
+) -> tuple[Report, list[str], Table | None]:
     kafka = cluster.settings.kafka_bootstrap
+    await policy.write(cluster.settings, lambda _: {app_id: POLICY})
     crowd = Crowd(app_id, LINKS, lambda link, handler: SimulatedLink(link, kafka, handler))
     play = Play(scenario, cluster, crowd)
     screen = asyncio.create_task(_show(play, crowd, scenario, console))
@@ -114,13 +134,14 @@ async def _perform(cluster: Cluster, app_id: str, scenario: Scenario, console: C
         with contextlib.suppress(asyncio.CancelledError):
             await screen
     try:
+        missed = crowd.missed()
         console.print("reading the whole run")
         world = await read_run(cluster.settings, planned=play.done)
     finally:
         await crowd.stop()
     console.print("judging it")
     report = await asyncio.to_thread(judge, world, settled=True)
-    return report, table(figures(world, app_id), play.town) if scenario.town else None
+    return report, missed, table(figures(world, app_id), play.town) if scenario.town else None
 
 
 async def _show(play: Play, crowd: Crowd, scenario: Scenario, console: Console) -> None:
@@ -159,12 +180,16 @@ class _Screen:
 
     def _rows(self, passed_s: float) -> Iterator[tuple[str, str]]:
         counts, before = self._crowd.counts, self._before
-        self._before = Counts(counts.sent, counts.again, counts.accepted, 0, 0, counts.delivered, counts.reached)
+        self._before = replace(counts)
         yield "time", f"{min(self._play.elapsed_s, self._seconds):.0f} of {self._seconds} s"
         yield "messages/s", f"{(counts.sent - before.sent) / passed_s:,.0f}"
         yield "deliveries/s", f"{(counts.delivered - before.delivered) / passed_s:,.0f}"
         yield "recipients/s", f"{(counts.reached - before.reached) / passed_s:,.0f}"
-        yield "sessions", f"{self._crowd.online:,}"
+        yield "unread notices/s", f"{(counts.notices - before.notices) / passed_s:,.0f}"
+        yield "sessions", f"{self._crowd.online:,}, {self._crowd.background:,} in the background"
+        yield "resumed", f"{counts.resumed:,} as they were, {counts.anew:,} anew"
+        yield "subscribed", f"{counts.subscribed:,}"
+        yield "mentioned", f"{counts.mentions:,}"
         yield "unanswered", f"{len(self._crowd.pending):,}"
         yield "sent again", f"{counts.again:,}"
         yield "refused", f"{counts.refused:,}"

@@ -8,24 +8,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from jobs.demo.hall import HALL, Command
-from jobs.demo.scenario import TEAM, TOWN, Beckon, Come, Go, Join, Part, Say, SayAgain
+from jobs.demo.ledger import Ledger
+from jobs.demo.scenario import TEAM, TOWN, Beckon, Come, Go, Join, Lose, Part, Return, Say, SayAgain, Turn, shown
 from linkcast_gateway import (
     Accepted,
     Answer,
     Group,
     Handler,
+    Head,
     KafkaAwayError,
     Link,
     Message,
     NotRegisteredError,
+    Place,
     Refused,
     Registration,
+    Resumed,
     Session,
+    Subscribed,
+    Subscription,
+    Unread,
 )
 
 AGAIN_S: Final = 4.0
@@ -61,6 +68,7 @@ class Pending:
     tried_at_ms: int
     tried_s: float
     channel: str = "main"
+    mentions: tuple[str, ...] = ()
     tries: int = 0
 
 
@@ -75,6 +83,11 @@ class Counts:
     signals: int = 0
     delivered: int = 0
     reached: int = 0
+    notices: int = 0
+    mentions: int = 0
+    subscribed: int = 0
+    resumed: int = 0
+    anew: int = 0
 
 
 class _Ears(Handler):
@@ -84,6 +97,7 @@ class _Ears(Handler):
         self._crowd = crowd
         self._link = link
         self.live: dict[str, set[int]] = {TEAM: set(), TOWN: set()}  # slots that hear the large groups
+        self.ledger = Ledger()
 
     def on_registered(self, registration: Registration) -> None:
         del registration
@@ -95,16 +109,54 @@ class _Ears(Handler):
         self._crowd.scatter(self._link)
 
     def on_live(self, group: Group, slots: Sequence[int], heads: Sequence[tuple[str, int]]) -> None:
-        del heads
         if group.name in self.live:
             self.live[group.name].update(slots)
+        self.ledger.begins(group.name, heads, slots)
+        self._crowd.look_at(self._link, group.name, slots)
 
     def on_gone(self, group: Group, slots: Sequence[int]) -> None:
         if group.name in self.live:
             self.live[group.name].difference_update(slots)
+        self.ledger.ends(group.name, slots)
+
+    def on_forgotten(self, source: int, bindings: Mapping[Group, Sequence[int]]) -> None:
+        del source
+        for group, slots in bindings.items():
+            self.ledger.ends(group.name, slots)
+
+    def on_missed(self, group: Group, slots: Sequence[int]) -> None:
+        self.ledger.ends(group.name, slots)  # they pull
+
+    def on_ground(self, slots: Sequence[int], *, background: bool) -> None:
+        if not background:
+            self.ledger.pulls(slots)
+
+    def on_subscribed(self, slot: int, subscribed: Subscribed) -> None:
+        self._crowd.counts.subscribed += len(subscribed.wanted)
+        self.ledger.begins(subscribed.group, subscribed.heads, [slot])
+
+    def on_resumed(self, resumed: Resumed) -> None:
+        self.ledger.pulls([resumed.slot])
+        self._crowd.went_on(self._link, resumed.slot, known=resumed.known)
+
+    def on_ended(self, slot: int, why: str) -> None:
+        del why
+        self._crowd.ended(self._link, slot)
+
+    def on_unread(self, group: Group, unread: Unread, slots: Sequence[int]) -> None:
+        self._crowd.counts.notices += 1
+        self.ledger.notice(group.name, unread.channel, unread.seq, slots)
+
+    def on_head(self, group: Group, head: Head, slots: Sequence[int]) -> None:
+        self.ledger.notice(group.name, head.channel, head.seq, slots)
+
+    def on_mention(self, message: Message, slots: Sequence[int]) -> None:
+        del message
+        self._crowd.counts.mentions += len(slots)
 
     def on_message(self, group: Group, message: Message, slots: Sequence[int]) -> None:
-        del group, message
+        if group.name != TOWN:  # told one by one it would be most of the demo's work
+            self.ledger.message(group.name, message.channel, (message.seq, message.prev), slots)
         self._crowd.counts.delivered += 1
         self._crowd.counts.reached += len(slots)
 
@@ -113,6 +165,7 @@ class _Ears(Handler):
         self._crowd.answered(answer)
 
     def _forget(self) -> None:
+        self.ledger.clear()
         for slots in self.live.values():
             slots.clear()
 
@@ -129,6 +182,12 @@ class Crowd:
         self.links = {link: make_link(link, self._ears[link]) for link in links}
         self._home: dict[str, str] = {}  # user -> the link that the user is or wants to be on
         self._sessions: dict[str, tuple[str, Session]] = {}
+        self._places: dict[str, Place] = {}  # by user: what the client keeps to resume its session
+        self._lost: set[str] = set()  # users whose connection broke
+        self._background: set[str] = set()
+        self._showing: set[tuple[str, str]] = set()  # (user, group): what is shown there is subscribed to
+        self._shows: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        self._newest: dict[tuple[str, str], int] = {}
         self._sent: dict[str, Pending] = {}
         self._homeless: asyncio.Queue[str] = asyncio.Queue()
         self._requests = 0
@@ -137,6 +196,11 @@ class Crowd:
     def online(self) -> int:
         """How many sessions there are."""
         return len(self._sessions)
+
+    @property
+    def background(self) -> int:
+        """How many of them are in the background."""
+        return len(self._background & self._sessions.keys())
 
     def live(self, group: str = TEAM) -> int:
         """How many sessions hear a large group."""
@@ -168,14 +232,45 @@ class Crowd:
     async def go(self, go: Go) -> None:
         """A user goes offline."""
         self._home.pop(go.user, None)
+        self._forget(go.user)
+        self._lost.discard(go.user)
+        self._background.discard(go.user)
         if (at := self._sessions.pop(go.user, None)) is not None:
             with contextlib.suppress(*_LATER):
                 await self.links[at[0]].down(at[1])
 
+    async def turn(self, turn: Turn) -> None:
+        """A user's device goes to the background, or comes from there."""
+        if (at := self._sessions.get(turn.user)) is None:
+            return
+        (self._background.add if turn.background else self._background.discard)(turn.user)
+        with contextlib.suppress(*_LATER):
+            await self.links[at[0]].ground(at[1], background=turn.background)
+
+    async def lose(self, lose: Lose) -> None:
+        """A user's connection breaks; the client is to resume on a link."""
+        if (at := self._sessions.pop(lose.user, None)) is None:
+            return
+        self._lost.add(lose.user)
+        self._home[lose.user] = lose.link
+        with contextlib.suppress(*_LATER):
+            await self.links[at[0]].lost(at[1])
+
+    async def resume(self, back: Return) -> None:
+        """The client resumes."""
+        if back.user in self._lost:
+            self._lost.discard(back.user)
+            await self._connect(back.user)
+
+    def missed(self) -> list[str]:
+        """What sessions neither heard nor heard of, of all that was accepted."""
+        by_all = {of: seq for of, seq in self._newest.items() if of[0] not in {HALL, TOWN}}
+        return [f"{link}: {what}" for link, ears in self._ears.items() for what in ears.ledger.missed(by_all)]
+
     async def say(self, say: Say) -> None:
         """A user sends; without a connection just now, later."""
         pending = Pending(
-            say.user, say.group, say.client_id, time.time_ns() // 1_000_000, time.monotonic(), say.channel
+            say.user, say.group, say.client_id, time.time_ns() // 1_000_000, time.monotonic(), say.channel, say.mentions
         )
         self.pending[say.client_id] = self._sent[say.client_id] = pending
         self.counts.sent += 1
@@ -235,6 +330,8 @@ class Crowd:
         """
         for _ in range(self._homeless.qsize()):
             await self._connect(self._homeless.get_nowait())
+        for _ in range(self._shows.qsize()):
+            await self._show(*self._shows.get_nowait())
         now_s = time.monotonic()
         for pending in list(self.pending.values()):
             if now_s - pending.tried_s < AGAIN_S * max(pending.tries, 1):  # ever rarer: it may be busy
@@ -248,7 +345,7 @@ class Crowd:
     def arrive(self, link: str) -> None:
         """A link lives: those who wait for it connect."""
         for user, home in self._home.items():
-            if home == link and user not in self._sessions:
+            if home == link and user not in self._sessions and user not in self._lost:
                 self._homeless.put_nowait(user)
 
     def scatter(self, link: str) -> None:
@@ -256,9 +353,34 @@ class Crowd:
         for user in [user for user, (at, _) in self._sessions.items() if at == link]:
             del self._sessions[user]
 
+    def look_at(self, link: str, group: str, slots: Sequence[int]) -> None:
+        """Sessions hear a group: they subscribe to what they show of it, if they did not before."""
+        sessions = self.links[link].sessions
+        for slot in slots:
+            if (session := sessions.get(slot)) is not None and (session.user, group) not in self._showing:
+                self._showing.add((session.user, group))
+                if shown(session.user, group):
+                    self._shows.put_nowait((session.user, group))
+
+    def went_on(self, link: str, slot: int, *, known: bool) -> None:
+        """A session was resumed; if it was not known it begins anew."""
+        self.counts.resumed += known
+        self.counts.anew += not known
+        if not known and (session := self.links[link].sessions.get(slot)) is not None:
+            for user, group in [pair for pair in self._showing if pair[0] == session.user]:
+                self._shows.put_nowait((user, group))
+
+    def ended(self, link: str, slot: int) -> None:
+        """Another session of the user ended this one."""
+        for user, (at, session) in list(self._sessions.items()):
+            if at == link and session.slot == slot:
+                del self._sessions[user]
+
     def answered(self, answer: Answer) -> None:
         """A client is told."""
         if isinstance(answer, Accepted):
+            of = answer.group, answer.channel
+            self._newest[of] = max(self._newest.get(of, 0), answer.seq)
             if self.pending.pop(answer.client_id, None) is not None:
                 self.counts.accepted += 1
         elif isinstance(answer, Refused) and answer.client_id is not None:
@@ -271,10 +393,17 @@ class Crowd:
         home = self._home.get(user)
         if home is None or user in self._sessions:
             return
+        link, was, background = self.links[home], self._places.get(user), user in self._background
         try:
-            session = self.links[home].new_session(self._app, user, _DEVICE)
-            self._sessions[user] = home, session
-            await self.links[home].up(session)
+            if was is None:
+                session = link.new_session(self._app, user, _DEVICE)
+            else:
+                session = link.old_session(self._app, user, _DEVICE, was)
+            self._sessions[user], self._places[user] = (home, session), link.place_of(session)
+            if was is None:
+                await link.up(session, background=background)
+            else:
+                await link.resume(session, was, background=background)
         except KafkaAwayError:
             self._sessions.pop(user, None)
             self._homeless.put_nowait(user)
@@ -288,10 +417,29 @@ class Crowd:
         with contextlib.suppress(*_LATER):
             link, session = self.links[at[0]], at[1]
             tried_at_ms, channel = pending.tried_at_ms, pending.channel
-            await link.send(session, pending.group, pending.client_id, tried_at_ms, body.encode(), channel)
+            await link.send(
+                session,
+                pending.group,
+                pending.client_id,
+                tried_at_ms,
+                body.encode(),
+                channel,
+                mentions=pending.mentions,
+            )
             self.counts.again += pending.tries > 0
             pending.tries += 1
             pending.tried_s = time.monotonic()
+
+    async def _show(self, user: str, group: str) -> None:
+        if (at := self._sessions.get(user)) is not None:
+            wanted = [Subscription(group, level, channel) for level, channel in shown(user, group)]
+            with contextlib.suppress(*_LATER):
+                await self.links[at[0]].subscribe(at[1], wanted)
+
+    def _forget(self, user: str) -> None:
+        """The session ends for good: the next one begins anew."""
+        self._places.pop(user, None)
+        self._showing = {pair for pair in self._showing if pair[0] != user}
 
     def _request(self, what: str) -> str:
         self._requests += 1

@@ -20,7 +20,7 @@ _PUBLIC: Final = ("news", "lounge", "market")
 _PRIVATE: Final = ("staff", "council", "vault", "garden")
 _FOLLOWING: Final = ("east", "west")  # both follow the category
 _CATEGORY: Final = "wing"
-_CHANNELS: Final = (*_PUBLIC, *_PRIVATE, *_FOLLOWING)
+CHANNELS: Final = (*_PUBLIC, *_PRIVATE, *_FOLLOWING)
 _PASSING: Final = "booth"  # comes and goes
 _GUESTS: Final = "guests"  # a role that comes and goes
 _FEW: Final = 40
@@ -105,7 +105,7 @@ class Hall:
 
     def speaker(self, online: Pool) -> tuple[str, str] | None:
         """Somebody online who says something, and in which channel; None if nobody is found."""
-        channel = self._random.choice((*_CHANNELS, *_PUBLIC, _PASSING) if self._passing else (*_CHANNELS, *_PUBLIC))
+        channel = self._random.choice((*CHANNELS, *_PUBLIC, _PASSING) if self._passing else (*CHANNELS, *_PUBLIC))
         roles = self._shown.get(_CATEGORY if channel in _FOLLOWING else channel, [])
         known = [self._roles[role] for role in roles if len(self._roles[role])]
         pool = self._random.choice(known) if known and self._random.random() < _OF_ROLE else self._in
@@ -179,7 +179,7 @@ class Hall:
     def _mute(self) -> Command:
         chance = self._random.random()
         if chance < 1 / 4:
-            return _command("mute", _MUTED_MS // 4, channel=self._random.choice(_CHANNELS))
+            return _command("mute", _MUTED_MS // 4, channel=self._random.choice(CHANNELS))
         return _command("mute", _MUTED_MS, users=self._some(self._in, 5))
 
     def _mode(self) -> Command:

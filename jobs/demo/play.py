@@ -19,12 +19,15 @@ from jobs.demo.scenario import (
     Go,
     Join,
     KillWorker,
+    Lose,
     Part,
     RestartLink,
+    Return,
     Say,
     SayAgain,
     Scenario,
     SilenceLink,
+    Turn,
 )
 from jobs.problem import Problem
 
@@ -149,24 +152,37 @@ class Play:
                 await crowd.say_again(action)
             case Beckon():
                 await crowd.beckon(action)
-            case Come():
-                await crowd.come(action)
-            case Go():
-                await crowd.go(action)
             case Join() | Part():
                 await crowd.change(action)
             case Command():
                 await crowd.rule(action)
+            case Come() | Go() | Turn() | Lose() | Return():
+                await self._move(action)
             case _:
                 await self._break(action)
+
+    async def _move(self, action: Come | Go | Turn | Lose | Return) -> None:
+        """A session begins, ends, turns away or comes back."""
+        crowd = self._crowd
+        match action:
+            case Come():
+                await crowd.come(action)
+            case Go():
+                await crowd.go(action)
+            case Turn():
+                await crowd.turn(action)
+            case Lose():
+                await crowd.lose(action)
+            case Return():
+                await crowd.resume(action)
 
     async def _break(self, action: KillWorker | SilenceLink | RestartLink) -> None:
         match action:
             case SilenceLink(link=link):
-                self._tell(f"link {link} fell silent, without leaving; half of its users went elsewhere")
+                self._tell(f"link {link} fell silent, without leaving; half of its sessions resume elsewhere")
                 await self._crowd.silence(link)
             case RestartLink(link=link):
-                self._tell(f"link {link} came back and registered anew")
+                self._tell(f"link {link} came back and registered anew; the others of its sessions resume there")
                 await self._crowd.links[link].start()
             case KillWorker():
                 self._faults.add(asyncio.create_task(self._kill()))
@@ -190,6 +206,10 @@ class Play:
                 left = [*self._crowd.pending, *self._crowd.commands.values()]
                 raise Problem(f"{len(left)} sends and commands are not answered after {_QUIET_S:.0f} s: {left[:5]}")
         await self._crowd.tend()
+        self.stage = "waiting for the last notices"
+        while self._crowd.missed() and time.monotonic() < until_s:
+            await self._crowd.tend()
+            await asyncio.sleep(_TEND_S)
         self.stage = "waiting for the stores"
         calm = 0
         while calm < _CALM_LOOKS:

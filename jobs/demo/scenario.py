@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
-from jobs.demo.hall import HALL, Command, Hall
+from jobs.demo.hall import CHANNELS, HALL, Command, Hall
 from jobs.demo.pool import Pool
+from topics.policy import Policy
 
 TEAM: Final = "everyone"
 #: The very large group that is made at the end.
@@ -18,6 +19,10 @@ TOWN: Final = "town"
 LINKS: Final = ("L1", "L2", "L3")
 #: The link that falls silent.
 DOOMED: Final = LINKS[-1]
+#: The group with a burst.
+BUSY: Final = "g0"
+#: The server is larger than what is subscribed to by joining, and the burst more than a channel has without notices.
+POLICY: Final = Policy(subscribe_members=500, burst_per_s=25)
 
 _STEP_MS: Final = 50
 _SMALL_SIZES: Final = (20, 100)
@@ -27,6 +32,11 @@ _LOT: Final = 5
 _TOWN_LOT: Final = 5_000
 _KILL_AT: Final = 0.3
 _SILENCE_AT: Final = 0.5
+_RETURN_MS: Final = (100, 3_000)
+_BURST_AT: Final = 0.75
+_SHOW_SMALL: Final = 0.2  # of the sessions of a small group: those that show it, and so subscribe
+_MENTION: Final = 0.1
+_MENTIONED: Final = 3
 _SIGNAL_EVERY: Final = 10  # what is said in the server: one in so many is a signal
 
 
@@ -53,6 +63,7 @@ class Say:
     group: str
     client_id: str
     channel: str = "main"
+    mentions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +99,29 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """A user's device goes to the background, or comes from there."""
+
+    user: str
+    background: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lose:
+    """A user's connection breaks; it is resumed soon, on a link."""
+
+    user: str
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """A user whose connection broke resumes."""
+
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
 class KillWorker:
     """The groups worker is killed, and started again at once."""
 
@@ -106,7 +140,22 @@ class RestartLink:
     link: str
 
 
-Action = Come | Go | Say | SayAgain | Beckon | Join | Part | Command | KillWorker | SilenceLink | RestartLink
+Action = (
+    Come
+    | Go
+    | Say
+    | SayAgain
+    | Beckon
+    | Join
+    | Part
+    | Turn
+    | Lose
+    | Return
+    | Command
+    | KillWorker
+    | SilenceLink
+    | RestartLink
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +174,10 @@ class Size:
         hall: members of the server; 0: there is none.
         hall_rate: messages a second in its channels.
         rules: changes of its roles, channels, lists and members a second.
+        turns: devices a second that go to the background, or come from there.
+        losses: connections a second that break.
+        burst_rate: messages a second in one small group, for a while.
+        burst_s: how long.
         silence_s: how long the link is silent.
         town: members of the very large group, all users among them; 0: there is none.
         town_seconds: how long there are messages in it.
@@ -145,6 +198,10 @@ class Size:
     hall: int = 2_000
     hall_rate: float = 20
     rules: float = 4
+    turns: float = 15
+    losses: float = 6
+    burst_rate: float = 60
+    burst_s: float = 4
     silence_s: float = 13
     town: int = 0
     town_seconds: float = 10
@@ -174,6 +231,17 @@ class Scenario:
     said: list[tuple[int, Say]] = field(default_factory=list)
 
 
+def shown(user: str, group: str) -> list[tuple[str, str | None]]:
+    """What a user's device subscribes to in a group, (level, channel) each: the same whenever it is asked."""
+    random = Random(f"{user} {group}")  # noqa: S311 - nothing secret
+    if group == HALL:
+        first, *others = random.sample(CHANNELS, 4)
+        levels = ("messages", "unread_count", "unread_status")
+        asked: list[tuple[str, str | None]] = [("messages", first), ("typing", first), ("server", None)]
+        return [*asked, *((random.choice(levels), channel) for channel in others)]
+    return [("messages", "main")] if random.random() < _SHOW_SMALL and group not in {TEAM, TOWN} else []
+
+
 def write(seed: int, size: Size) -> Scenario:
     """The scenario of a seed."""
     # Of its own for the server, so that what happens elsewhere is the same with and without it.
@@ -193,6 +261,7 @@ class _Writer:
         first = [Come(user, self._link()) for user in random.sample(users, int(size.users * size.online))]
         self._users = users
         self._online = Pool(come.user for come in first)
+        self._background = Pool()
         self._members = {group: Pool(members) for group, members in groups.items()}
         self._small = [group for group in groups if group != TEAM]
         self._said = 0
@@ -205,13 +274,15 @@ class _Writer:
     def write(self) -> Scenario:
         """All steps, then faults and resends, in the order of time."""
         size = self._size
-        owed = dict.fromkeys(("small", "team", "signal", "come", "change"), 0.0)
+        owed = dict.fromkeys(("small", "team", "signal", "come", "change", "turn", "loss"), 0.0)
         rates = {
             "small": max(size.rate - size.team_rate, 0),
             "team": size.team_rate,
             "signal": size.signals,
             "come": size.comings,
             "change": size.changes,
+            "turn": size.turns,
+            "loss": size.losses,
         }
         if self._hall is not None:
             rates |= {"hall": size.hall_rate, "rule": size.rules}
@@ -222,6 +293,8 @@ class _Writer:
             "signal": self._beckon,
             "come": self._come_and_go,
             "change": self._change,
+            "turn": self._turn,
+            "loss": self._lose,
             "hall": self._say_in_hall,
             "rule": self._rule,
         }
@@ -232,6 +305,7 @@ class _Writer:
                     owed[what] -= 1
                     random = self._of_hall if what in {"hall", "rule"} else self._random
                     makers[what](step + random.randrange(_STEP_MS))
+        self._burst()
         self._faults()
         self._scenario.actions.sort(key=lambda action: action[0])
         if size.town:
@@ -262,7 +336,7 @@ class _Writer:
             return
         self._said += 1
         client_id = f"m{self._said}"
-        self._add(at_ms, Say(user, group, client_id))
+        self._add(at_ms, Say(user, group, client_id, mentions=self._mentions(self._random, group)))
         if self._random.random() < self._size.resends:
             self._add(at_ms + self._random.randint(*_RESEND_MS), SayAgain(client_id))
 
@@ -280,9 +354,39 @@ class _Writer:
             self._add(at_ms, Beckon(user, HALL, channel))
             return
         client_id = f"h{self._said_in_hall}"
-        self._add(at_ms, Say(user, HALL, client_id, channel))
+        self._add(at_ms, Say(user, HALL, client_id, channel, self._mentions(self._of_hall, HALL)))
         if self._of_hall.random() < self._size.resends:
             self._add(at_ms + self._of_hall.randint(*_RESEND_MS), SayAgain(client_id))
+
+    def _mentions(self, random: Random, group: str) -> tuple[str, ...]:
+        """Whom a message mentions: members as a rule, and now and then one who is none."""
+        if random.random() >= _MENTION:
+            return ()
+        members = self._members.get(group)
+        some = (random.choice(self._users) if members is None else members.draw(random) for _ in range(_MENTIONED))
+        return tuple(sorted(set(some)))
+
+    def _turn(self, at_ms: int) -> None:
+        user = self._online.draw(self._random)
+        background = user not in self._background
+        (self._background.add if background else self._background.discard)(user)
+        self._add(at_ms, Turn(user, background))
+
+    def _lose(self, at_ms: int) -> None:
+        user = self._online.draw(self._random)
+        self._add(at_ms, Lose(user, self._link()))
+        self._add(at_ms + self._random.randint(*_RETURN_MS), Return(user))
+
+    def _burst(self) -> None:
+        """So many messages in one group that only those who show it get each."""
+        size = self._size
+        if BUSY not in self._members:
+            return
+        begin_ms = int(size.seconds * 1_000 * _BURST_AT)
+        for number in range(int(size.burst_s * size.burst_rate)):
+            if (user := self._someone_online(BUSY)) is not None:
+                at_ms = begin_ms + int(number * 1_000 / size.burst_rate)
+                self._add(at_ms, Say(user, BUSY, f"b{number}"))
 
     def _rule(self, at_ms: int) -> None:
         if self._hall is not None:

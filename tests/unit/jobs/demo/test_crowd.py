@@ -11,9 +11,22 @@ from rich.console import Console
 
 from jobs.demo.command import _Screen
 from jobs.demo.crowd import AGAIN_S, Crowd, SimulatedLink
+from jobs.demo.hall import HALL
 from jobs.demo.play import Play
-from jobs.demo.scenario import LINKS, TEAM, Come, Go, Join, Say, SayAgain, Size, write
-from linkcast_gateway import Accepted, Applied, Group, Handler, NotRegisteredError, Refused, Registration, Session
+from jobs.demo.scenario import LINKS, TEAM, Come, Go, Join, Lose, Return, Say, SayAgain, Size, Turn, write
+from linkcast_gateway import (
+    Accepted,
+    Applied,
+    Group,
+    Handler,
+    NotRegisteredError,
+    Place,
+    Refused,
+    Registration,
+    Resumed,
+    Session,
+    Subscription,
+)
 
 HERE, THERE, AWAY = LINKS
 
@@ -48,8 +61,33 @@ class FakeLink(SimulatedLink):
         self.slot += 1
         return Session(self.slot, app, user, device)
 
-    async def up(self, session: Session) -> None:
-        self.written.append(("up", session.user))
+    def old_session(self, app: str, user: str, device: str, was: Place) -> Session:
+        del was
+        return self.new_session(app, user, device)
+
+    def place_of(self, session: Session) -> Place:
+        return Place(self.id, 1, session.slot)
+
+    async def up(self, session: Session, platform: str = "", *, background: bool = False) -> None:
+        del platform
+        self.written.append(("up", session.user, *(["background"] if background else [])))
+
+    async def resume(self, session: Session, was: Place, platform: str = "", *, background: bool = False) -> None:
+        del platform
+        self.written.append(("resume", session.user, was.link, str(was.slot), str(background)))
+
+    async def lost(self, session: Session, hold_ms: int = 0) -> None:
+        del hold_ms
+        self.written.append(("lost", session.user))
+
+    async def ground(self, session: Session, *, background: bool) -> None:
+        self.written.append(("ground", session.user, str(background)))
+
+    async def subscribe(
+        self, session: Session, subscriptions: Sequence[Subscription], request: str | None = None
+    ) -> None:
+        del request
+        self.written.append(("subscribe", session.user, *[f"{one.level}/{one.channel}" for one in subscriptions]))
 
     async def down(self, session: Session) -> None:
         self.written.append(("down", session.user))
@@ -112,6 +150,7 @@ async def test_half_of_a_dead_links_users_go_elsewhere_and_the_rest_waits_for_it
     await crowd.tend()
     assert crowd.online == 4
     assert [one[:4] for one in written(crowd, AWAY, "send")] == [("send", "bob", "g1", "m1")]
+    assert [one[1] for one in written(crowd, AWAY, "resume")] == ["bob"], "each goes on as it was"
 
 
 async def test_who_went_comes_back_for_the_answer_only_at_the_end(crowd: Crowd) -> None:
@@ -123,6 +162,35 @@ async def test_who_went_comes_back_for_the_answer_only_at_the_end(crowd: Crowd) 
     await crowd.tend(everyone=True)
     assert written(crowd, HERE, "up")[-1] == ("up", "ann")
     assert written(crowd, HERE, "send")[-1][1:4] == ("ann", "g1", "m1")
+
+
+async def test_a_lost_connection_is_resumed_on_the_ground_it_was_on(crowd: Crowd) -> None:
+    await crowd.turn(Turn("cat", background=True))
+    await crowd.lose(Lose("cat", AWAY))
+    await crowd.tend()
+    assert written(crowd, HERE, "lost") == [("lost", "cat")]
+    assert not written(crowd, AWAY, "resume"), "not before it returns"
+    await crowd.resume(Return("cat"))
+    assert written(crowd, AWAY, "resume") == [("resume", "cat", HERE, "2", "True")]
+    assert crowd.background == 1
+    await crowd.go(Go("cat"))
+    await crowd.come(Come("cat", HERE))
+    assert written(crowd, HERE, "up")[-1] == ("up", "cat"), "who went begins anew"
+
+
+async def test_a_session_subscribes_once_to_what_it_shows(crowd: Crowd) -> None:
+    fake = crowd.links[HERE]
+    assert isinstance(fake, FakeLink)
+    fake.sessions[2] = Session(2, "app", "cat", "phone")
+    for _ in range(2):
+        fake.handler.on_live(Group("app", HALL), [2], [])
+        await crowd.tend()
+    ((_, user, *subscribed),) = written(crowd, HERE, "subscribe")
+    assert user == "cat"
+    assert "server/None" in subscribed
+    fake.handler.on_resumed(Resumed(2, known=False, inbox=0))
+    await crowd.tend()
+    assert len(written(crowd, HERE, "subscribe")) == 2, "it began anew"
 
 
 async def test_a_command_waits_for_its_answer(crowd: Crowd) -> None:

@@ -59,7 +59,7 @@ def test_the_team_and_the_groups_have_the_size_that_was_asked_for() -> None:
 
 @pytest.mark.parametrize("rate", [20, 100])
 def test_messages_come_at_the_rate_that_was_asked_for(rate: float) -> None:
-    scenario = write(1, Size(seconds=20, users=500, groups=10, rate=rate))
+    scenario = write(1, Size(seconds=20, users=500, groups=10, rate=rate, burst_rate=0))
     said = [say for _, say in scenario.actions if isinstance(say, Say) and say.group != HALL]
     assert len(said) == pytest.approx(rate * 20, rel=0.05)
     assert len({say.client_id for say in said}) == len(said)
