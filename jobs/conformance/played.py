@@ -27,6 +27,7 @@ READ: Final = (
     catalog.MESSAGES.name,
     catalog.RELATIONS.name,
     catalog.RESYNC.name,
+    catalog.LINK_ACKS.name,
 )
 
 _TRANSACTION_MS: Final = 10_000

@@ -22,6 +22,7 @@ from topics import limits
 from topics.codec import Malformed, decode
 from topics.keys import key_of, partition_of
 from topics.messages import MAIN
+from topics.subscriptions import Joined
 
 Event = TypeVar("Event", bound=OfClient)
 Found = TypeVar("Found")
@@ -34,7 +35,15 @@ _SHOWN: Final = 6
 _APART: Final = 70_001
 
 
-_NEWS: Final = (protocol.Message, protocol.Signal, protocol.Changed, protocol.Noticed)
+_NEWS: Final = (
+    protocol.Message,
+    protocol.Signal,
+    protocol.Changed,
+    protocol.Noticed,
+    protocol.Unread,
+    protocol.Mentioned,
+    protocol.Present,
+)
 
 
 class Wrong(Exception):  # noqa: N818 - it is the gateway that is wrong
@@ -166,11 +175,16 @@ class Scene:
         return known.setdefault(client.user, len(known) * _APART)
 
     def bound(
-        self, group: str, *clients: Client, head: int = 0, audiences: Sequence[Sequence[int]] = ()
+        self,
+        group: str,
+        *clients: Client,
+        head: int = 0,
+        audiences: Sequence[Sequence[int]] = (),
+        joined: Joined = "messages",
     ) -> dict[str, Any]:
         """These clients listen to a group, and are in these audiences, a list for each."""
         told = {"t": "bound", "app": self.app, "group": group, "map": 1, **self._pairs(group, clients)}
-        told["heads"] = [[MAIN, head]]
+        told |= {"heads": [[MAIN, head]], "joined": joined}
         return {**told, "audiences": [*audiences]} if audiences else told
 
     def unbound(self, group: str, *clients: Client) -> dict[str, Any]:
@@ -217,6 +231,47 @@ class Scene:
         notice = {"number": number, "group": group, "version": 3, "at": 1, "kind": kind}
         named = {"app": self.app, "user": clients[0].user, "slots": [client.slot for client in clients]}
         return {**named, "notice": notice}
+
+    def sessions(self, group: str, audience: int, *clients: Client) -> dict[str, Any]:
+        """These clients' sessions are an audience, as they asked for something."""
+        named = {"audience": audience, "version": 1, "members": self.slots(*clients), "by": "session"}
+        return {"t": "audience", "app": self.app, "group": group, **named}
+
+    def sessions_delta(
+        self, group: str, audience: int, entered: Sequence[Client] = (), left: Sequence[Client] = ()
+    ) -> dict[str, Any]:
+        """Sessions entered and left an audience of sessions."""
+        flips = {"entered": self.slots(*entered), "left": self.slots(*left)}
+        return {"t": "audience_delta", "app": self.app, "group": group, "audience": audience, "version": 2, **flips}
+
+    def slots(self, *clients: Client) -> str:
+        """The slots of clients as records hold them; of nobody the empty string."""
+        return b64encode(BitMap([client.slot for client in clients]).serialize()).decode() if clients else ""
+
+    def subscribed(self, group: str, client: Client, *levels: str, head: int = 0, **more: Any) -> dict[str, Any]:
+        """What a session hears of a group because it asked for it."""
+        wanted = [{"level": level, **({} if level == "server" else {"channel": MAIN})} for level in levels]
+        heads = [[MAIN, head]] if "messages" in levels else []
+        named = {"app": self.app, "group": group, "slot": client.slot, "wanted": wanted, "heads": heads}
+        return {"t": "subscribed", **named, **more}
+
+    def unread(self, group: str, seq: int, count: int, **more: Any) -> dict[str, Any]:
+        """There are new messages, in place of them."""
+        named = {"app": self.app, "group": group, "channel": MAIN, "seq": seq, "count": count}
+        return {"t": "unread", **named, "version": 1, "map": 1, **more}
+
+    def background(self, *clients: Client, on: bool = True) -> dict[str, Any]:
+        """These clients are in the background, or come from there."""
+        return {"t": "background", "slots": [client.slot for client in clients], **({} if on else {"on": False})}
+
+    def mention(self, message: dict[str, Any], *clients: Client) -> dict[str, Any]:
+        """A message mentions the user of these clients."""
+        return {"t": "mention", "slots": [client.slot for client in clients], "m": message}
+
+    async def tells(self, *entries: dict[str, Any], **given: Any) -> None:
+        """Write a record of what single sessions are told, for this registration or the one that is `given`."""
+        head = {"t": "sessions", "link": self.link, "epoch": self.epoch}
+        await self.deliver({**head, "entries": [*entries], **given})
 
     async def notices(self, *entries: dict[str, Any], **given: Any) -> None:
         """Write a record of notices, for this registration or the one that is `given`."""
@@ -266,6 +321,18 @@ class Scene:
         await self.tell(protocol.Connect(number, user, device))
         return number
 
+    async def resumes(self, client: Client) -> tuple[int, Written]:
+        """A client that was lost comes again, and its gateway says so: by which number, with which record."""
+        number: int = next(self._clients)
+        await self.tell(protocol.Connect(number, client.user, client.device, resumes=client.number))
+        expected = f"`resume` on `sessions` for {client.user}, that was slot {client.slot}"
+        return number, await self.writes("sessions", "resume", expected, user=client.user)
+
+    async def loses(self, client: Client) -> None:
+        """A client's connection breaks, and its gateway says so."""
+        await self.tell(protocol.Lose(client.number))
+        await self.writes("sessions", "lost", f"`lost` of slot {client.slot}", slot=client.slot)
+
     async def comes_up(self, user: str, device: str = "phone") -> Written:
         """The `up` of a client."""
         named: dict[str, Any] = {"user": user, "device": device, "epoch": self.epoch}
@@ -276,9 +343,10 @@ class Scene:
         """A client goes."""
         await self.tell(protocol.Disconnect(client.number))
 
-    async def sends(self, client: Client, group: str, client_id: str, body: Any) -> None:
+    async def sends(self, client: Client, group: str, client_id: str, body: Any, mentions: Sequence[str] = ()) -> None:
         """A client sends."""
-        await self.tell(protocol.Send(client.number, group, client_id, Raw(msgspec.json.encode(body))))
+        data = Raw(msgspec.json.encode(body))
+        await self.tell(protocol.Send(client.number, group, client_id, data, [*mentions]))
 
     async def stops(self) -> None:
         """The gateway is told to shut down."""
@@ -382,7 +450,7 @@ class Scene:
         value = record.value or {}
         if record.topic == "links":
             key, partition = str(value["link"]).encode(), 0
-        elif record.topic == "resync":
+        elif record.topic in {"resync", "link-acks"}:
             key, partition = b"", value["source"]
         else:
             thing = value["user"] if record.topic == "sessions" else value["group"]

@@ -130,8 +130,8 @@ class Reached:
                 if session is None or session.down_ms < NEVER:
                     continue
                 if session.background != (slot in told.background):
-                    where = "background" if session.background else "foreground"
-                    self._findings.add("ground_wrong", f"{told}: slot {slot} is in the {where}, and not known to be")
+                    ground = "background" if session.background else "foreground"
+                    self._findings.add("ground_wrong", f"{told}: slot {slot} is in the {ground}, and not known to be")
 
     def judge_drives(self, drives: Drives) -> None:
         """In the end what is heard of each group unasked is what it has to be."""

@@ -32,7 +32,7 @@ _PAGE_ROWS: Final = 2_000
 _REQUEST_S: Final = 30.0
 _COLUMNS: Final = (
     *("app", "group_id", "channel", "seq", "prev", "counter", "version", "map_version", "sender", "device"),
-    *("client_id", "at", "body", "kind", "audience", "audience_version"),
+    *("client_id", "at", "body", "kind", "audience", "audience_version", "mentions"),
 )
 _BODY: Final = _COLUMNS.index("body")
 _EPOCH: Final = ":epoch"
@@ -166,6 +166,7 @@ def _read_cassandra(place: Place, progress: Progress) -> list[StoredMessage]:
 def _stored(row: tuple[Any, ...]) -> StoredMessage:
     fields = list(row)
     fields[_BODY] = Raw(fields[_BODY])
+    fields[-1] = tuple((fields[-1] or "").split())
     return _of(Message(*fields))
 
 

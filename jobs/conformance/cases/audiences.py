@@ -28,7 +28,7 @@ async def audience(scene: Scene) -> None:
     for client in (ann, cid):
         await scene.shows(first, client, 1, 2)
     await scene.shows(second, bob, 1)
-    await _read(scene, ann, bob, cid)
+    await read_on(scene, ann, bob, cid)
     await not_asked(scene)
 
 
@@ -48,7 +48,7 @@ async def audience_of_signals(scene: Scene) -> None:
     scene.message(group, 1)
     await scene.lot(0, {**scene.head(group, 1), "audience": 4, "audience_version": 1})
     await scene.shows(group, ann, 1)
-    await _read(scene, ann, bob)
+    await read_on(scene, ann, bob)
 
 
 @case(
@@ -68,7 +68,7 @@ async def audience_delta(scene: Scene) -> None:
     await scene.shows(group, cid, 1, 2)  # the first one by a pull, as it sees the channel now
     for client in (bob, cid):
         await scene.told(group, client, "visibility")
-    await _read(scene, ann, bob, cid)
+    await read_on(scene, ann, bob, cid)
     await not_asked(scene)
 
 
@@ -84,7 +84,7 @@ async def audience_told_again(scene: Scene) -> None:
     await scene.lot(0, scene.bound(group, ann, bob), scene.audience(group, 1, ann, bob))
     await scene.lot(0, scene.audience(group, 1, bob, version=2), scene.message(group, 1, au=1, av=2))
     await scene.shows(group, bob, 1)
-    await _read(scene, ann, bob)
+    await read_on(scene, ann, bob)
 
 
 @case(
@@ -124,7 +124,7 @@ async def bound_audiences(scene: Scene) -> None:
         await scene.shows(group, client, 1, 2)
     for client in (ann, cid):
         await scene.shows(other, client, 1)
-    await _read(scene, ann, bob, cid)
+    await read_on(scene, ann, bob, cid)
     await not_asked(scene)
 
 
@@ -145,7 +145,7 @@ async def last_slot(scene: Scene) -> None:
     await scene.lot(0, scene.unbound(group, tablet), scene.bound(group, tablet, head=1))
     await scene.lot(0, scene.message(group, 2, au=1, av=1))
     await scene.shows(group, bob, 2)
-    await _read(scene, bob, phone, tablet)
+    await read_on(scene, bob, phone, tablet)
     await not_asked(scene)
 
 
@@ -182,7 +182,7 @@ async def audience_of_nobody(scene: Scene) -> None:
     await scene.lot(0, scene.delta(group, 1, left=[ann]))
     await scene.told(group, ann, "visibility")
     await scene.lot(0, {**scene.bait(group), "au": 1, "av": 2}, {**scene.bait(group), "au": 2, "av": 1})
-    await _read(scene, ann)
+    await read_on(scene, ann)
     await not_asked(scene)
 
 
@@ -216,7 +216,7 @@ async def unknown_end(scene: Scene) -> None:
     (ann,) = await scene.begins("ann")
     group = scene.group(0)
     await scene.lot(0, scene.bound(group, ann), scene.delta(group, 9, ended=True))
-    await _read(scene, ann)
+    await read_on(scene, ann)
     await not_asked(scene)
 
 
@@ -239,7 +239,7 @@ async def reset_audiences(scene: Scene) -> None:
 
 @case(
     "changed",
-    "It is for the ordinals in the bitmap `members`, or, where that is empty, for the `audience` as with messages.",
+    "It is for the ordinals in the bitmap `members`, or, where that is empty, for the `audience` as with messages",
     "Tell exactly those it is for: all bindings of the group where it names neither `members` nor `audience`.",
 )
 async def changed(scene: Scene) -> None:
@@ -254,7 +254,7 @@ async def changed(scene: Scene) -> None:
     await scene.told(group, ann, "channels")
     await scene.lot(0, scene.changed(group, "visibility", members=scene.bitmap(group, bob)))
     await scene.told(group, bob, "visibility")
-    await _read(scene, ann, bob, cid)
+    await read_on(scene, ann, bob, cid)
     await not_asked(scene)
 
 
@@ -271,7 +271,7 @@ async def changed_by_delta(scene: Scene) -> None:
     await scene.lot(0, scene.delta(group, 1, entered=[ann], left=[bob], version=5))
     for client in (ann, bob):
         await scene.told(group, client, "visibility")
-    await _read(scene, ann, bob, cid, dan)
+    await read_on(scene, ann, bob, cid, dan)
 
 
 @case(
@@ -289,7 +289,7 @@ async def notice(scene: Scene) -> None:
         heard = await scene.hears(protocol.Noticed, client, f"`noticed` {kind} for {client.user}")
         if (heard.group, heard.number, heard.kind) != (group, number, kind):
             raise Wrong(f"notice {number}, {kind}, of {group!r} for {client.user}", f"{heard}")
-    await _read(scene, ann, bob, cid, tablet)
+    await read_on(scene, ann, bob, cid, tablet)
 
 
 @case(
@@ -330,10 +330,10 @@ async def notice_of_another_epoch(scene: Scene) -> None:
     heard = await scene.hears(protocol.Noticed, ann, "notice 3 for ann")
     if heard.number != 3:  # noqa: PLR2004 - the number above
         raise Wrong("notice 3 for ann, and none before it", f"{heard}")
-    await _read(scene, ann)
+    await read_on(scene, ann)
 
 
-async def _read(scene: Scene, *clients: Client) -> None:
+async def read_on(scene: Scene, *clients: Client) -> None:
     """Everything until now was read, and these clients showed nothing but what was waited for."""
     group = scene.group(_OTHER, "end")
     await scene.lot(_OTHER, scene.bound(group, *clients), scene.message(group, 1))

@@ -107,11 +107,11 @@ class Stage(SmallWorld):
         self._seqs[group, channel] += 1
         seq, client_id, body = self._seqs[group, channel], f"c{self._counter}", Raw(b'"hi"')
         sent_ms = self.now_ms + 1
-        send = Send(APP, group, sender, "phone", client_id, sent_ms, body, channel, mentions=list(mentions))
+        send = Send(APP, group, sender, "phone", client_id, sent_ms, body, channel, mentions=tuple(mentions))
         self.of_group(catalog.MESSAGES, send)
         message = Message(
             APP, group, channel, seq, seq - 1, self._counter, self.versions[group], self.maps[group], sender, "phone",
-            client_id, self.now_ms, body, mentions=list(mentions),
+            client_id, self.now_ms, body, mentions=tuple(mentions),
         )  # fmt: skip
         self.append(catalog.HISTORY, 0, encode(HistoryLot(0, [message])))
         return message

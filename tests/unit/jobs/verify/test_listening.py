@@ -36,7 +36,7 @@ from topics.events import ChannelCreated
 from topics.messages import Message
 from topics.presence import Presence
 from topics.sessions import Ground, Lost, Resume, SetStatus, Subscribe, Unsubscribe, Up, Watch
-from topics.subscriptions import Subscription
+from topics.subscriptions import Joined, Subscription
 from topics.wire import LinkAddress, SessionId
 
 TEAM, PAIR, TOWN = "team", "pair", "town"
@@ -179,13 +179,14 @@ def _persons(made: Stage, east: LinkAddress, west: LinkAddress) -> None:
 
 
 def _anew(made: Stage, east: LinkAddress) -> None:
+    groups: list[tuple[str, dict[int, int], Joined]] = [
+        (TEAM, {1: 1, 2: 2}, "messages"),
+        (PAIR, {1: 1}, "unread_count"),
+        (TOWN, {1: 1, 2: 2}, "messages"),
+    ]
     told = [
         Bound(APP, group, made.maps[group], list(pairs.values()), list(pairs), joined=joined)
-        for group, pairs, joined in (
-            (TEAM, {1: 1, 2: 2}, "messages"),
-            (PAIR, {1: 1}, "unread_count"),
-            (TOWN, {1: 1, 2: 2}, "messages"),
-        )
+        for group, pairs, joined in groups
     ]
     made.lot(east, Background([2]), *told, reset=True)
 
