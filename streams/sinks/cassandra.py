@@ -61,7 +61,8 @@ def _row(message: Message) -> Row:
 
 
 def _encoded(row: tuple[Any, ...]) -> bytes:
-    app, group, channel, seq, prev, counter, version, map_, sender, device, client_id, at, body, kind, *rest = row
+    *known, mentions = row
+    app, group, channel, seq, prev, counter, version, map_, sender, device, client_id, at, body, kind, *rest = known
     kind = USUAL_KIND if kind == USUAL_KIND else kind
     return encode(
         Message(
@@ -69,6 +70,7 @@ def _encoded(row: tuple[Any, ...]) -> bytes:
             msgspec.Raw(body),
             kind,
             *rest,
+            mentions=tuple((mentions or "").split()),
         )
     )
 
@@ -76,4 +78,4 @@ def _encoded(row: tuple[Any, ...]) -> bytes:
 def _size(m: Message) -> int:
     """A row's bytes, rather too many."""
     ids = len(m.app) + len(m.group) + len(m.channel) + len(m.sender) + len(m.device) + len(m.client_id)
-    return _ROW_OVERHEAD + ids + len(m.kind) + len(bytes(m.body))
+    return _ROW_OVERHEAD + ids + len(m.kind) + len(bytes(m.body)) + sum(map(len, m.mentions))

@@ -8,10 +8,11 @@ from typing import Final
 from topics import limits
 from topics.messages import Message
 
-#: A message's columns, in the order of `Message`'s fields; `seq` orders the rows of a partition.
+#: A message's columns, in the order of `Message`'s fields; `seq` orders the rows of a partition. Mentions are ids with
+#: spaces between.
 COLUMNS: Final = (
     *("app", "group_id", "channel", "seq", "prev", "counter", "version", "map_version", "sender", "device"),
-    *("client_id", "at", "body", "kind", "audience", "audience_version"),
+    *("client_id", "at", "body", "kind", "audience", "audience_version", "mentions"),
 )
 
 
@@ -26,7 +27,7 @@ def create(keyspace: str, replication: int) -> tuple[str, ...]:
         "app text, group_id text, channel text, bucket bigint, seq bigint, "
         "prev bigint, counter bigint, version bigint, map_version bigint, "
         "sender text, device text, client_id text, at bigint, kind text, body blob, "
-        "audience bigint, audience_version bigint, recalled boolean, "
+        "audience bigint, audience_version bigint, recalled boolean, mentions text, "
         "PRIMARY KEY ((app, group_id, channel, bucket), seq)) "
         "WITH CLUSTERING ORDER BY (seq DESC) "
         # Rows come in the order of time, are read rarely (the newest come from memory and Redis), may be changed long
@@ -37,7 +38,9 @@ def create(keyspace: str, replication: int) -> tuple[str, ...]:
         "AND compression = {'class': 'ZstdCompressor', 'compression_level': 1, 'chunk_length_in_kb': 16} "
         "AND caching = {'keys': 'ALL', 'rows_per_partition': 'NONE'}"
     )
-    return keyspace_made, table_made
+    # A table of 0.1.0 has no such column.
+    mentions_added = f"ALTER TABLE {keyspace}.messages ADD IF NOT EXISTS mentions text"
+    return keyspace_made, table_made, mentions_added
 
 
 def insert(keyspace: str) -> str:
@@ -65,6 +68,7 @@ def values(m: Message) -> tuple[object, ...]:
     return (
         *(m.app, m.group, m.channel, m.seq, m.prev, m.counter, m.version, m.map, m.sender, m.device),
         *(m.client_id, m.at, bytes(m.body), m.kind, m.audience, m.audience_version),
+        " ".join(m.mentions),
         bucket_of(m.seq),
         m.counter,
     )
@@ -90,6 +94,7 @@ def serialized(m: Message) -> list[bytes]:
         m.kind.encode(),
         _BIGINT(m.audience),
         _BIGINT(m.audience_version),
+        " ".join(m.mentions).encode(),
         _BIGINT(bucket_of(m.seq)),
         counter,
     ]
