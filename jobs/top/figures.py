@@ -14,6 +14,7 @@ from streams.web.health import STATUSES, base
 #: What a worker is called that `owners` names and that does not answer.
 DEAD = "dead"
 _STORES = ("cassandra", "redis")
+_LISTENING = ("linkcast_bursts", "linkcast_links_slow", "linkcast_links_overrun")
 
 
 class Lane(msgspec.Struct, frozen=True):
@@ -109,6 +110,10 @@ class Figures(msgspec.Struct, frozen=True):
         stored_ago_s: age of the newest stored message.
         rejects: by reason, since the workers were started.
         refused: by code, since then.
+        notices_per_s: entries a second that tell of new messages in place of them.
+        bursts: channels in a burst.
+        links_slow: links that do not keep up, counted by groups partition.
+        links_overrun: of these, those that are to begin anew.
     """
 
     cluster: str
@@ -125,6 +130,10 @@ class Figures(msgspec.Struct, frozen=True):
     stored_ago_s: float | None
     rejects: dict[str, int]
     refused: dict[str, int]
+    notices_per_s: float = 0.0
+    bursts: int = 0
+    links_slow: int = 0
+    links_overrun: int = 0
 
 
 def figures(cluster: str, now: Sight, before: Sight | None) -> Figures:
@@ -154,6 +163,8 @@ def figures(cluster: str, now: Sight, before: Sight | None) -> Figures:
         None if now.stored_ms is None else max(0, now.wall_ms - now.stored_ms) / 1000,
         _counted(told, "linkcast_rejects_total", "reason"),
         _counted(told, "linkcast_refused_total", "code"),
+        sum(one.per_s("linkcast_unread_notices_total") for one in passed),
+        *(int(sum(one.total(name) for one in told)) for name in _LISTENING),
     )
 
 

@@ -133,6 +133,7 @@ def _rates(now: Figures, width: int, trend: Sequence[float]) -> RenderableType:
     for value, what in (
         (count(now.messages_per_s), "messages/s"),
         (count(now.entries_per_s), "entries to links/s"),
+        (count(now.notices_per_s), "unread notices/s"),
         (f"{count(now.bytes_per_s)}B", "out/s"),
         (count(now.lag), "lag"),
         (_NOTHING if now.links is None else count(len(now.links)), "links"),
@@ -253,9 +254,22 @@ def _links(now: Figures) -> RenderableType:
     for link in sorted(now.links, key=lambda one: (-one.sessions, one.link))[:_LINKS]:
         table.add_row(Text(link.link, style="bold"), link.region, f"{count(link.sessions)} sessions", _silence(link))
     told: list[RenderableType] = [table] if now.links else [Text("none", style="dim")]
+    if notes := _listening(now):
+        told.append(notes)
     if (left := len(now.links) - _LINKS) > 0:
         told.append(Text(f"and {left} more", style="dim"))
     return Panel(Group(*told), title="Links", title_align="left")
+
+
+def _listening(now: Figures) -> Text | None:
+    """Why some hear notices in place of messages; None if there is nothing to say."""
+    found = [
+        (now.links_overrun, "overrun: to begin anew", "bold red"),
+        (now.links_slow, "slow: notices in place of messages", "yellow"),
+        (now.bursts, "channels in a burst", "cyan"),
+    ]
+    notes = [(f"{times} {what}", style) for times, what, style in found if times]
+    return Text("\n").join(Text(what, style=style) for what, style in notes) if notes else None
 
 
 def _silence(link: Link) -> Text:

@@ -61,16 +61,17 @@ def _row(message: Message) -> Row:
 
 
 def _encoded(row: tuple[Any, ...]) -> bytes:
-    *known, mentions = row
-    app, group, channel, seq, prev, counter, version, map_, sender, device, client_id, at, body, kind, *rest = known
+    app, group, channel, seq, prev, counter, version, map_, sender, device, client_id, at, body, kind, *rest = row
+    audience, audience_version, mentions = rest
     kind = USUAL_KIND if kind == USUAL_KIND else kind
     return encode(
         Message(
             *(app, group, channel, seq, prev, counter, version, map_, sender, device, client_id, at),
             msgspec.Raw(body),
             kind,
-            *rest,
-            mentions=tuple((mentions or "").split()),
+            audience,
+            audience_version,
+            tuple((mentions or "").split()),
         )
     )
 
