@@ -212,7 +212,7 @@ def _move(desk: Desk, resume: Resume, held: list[Session], old: Session) -> None
 
 
 def _bind(desk: Desk, app: str, user: str, session: Session) -> Session:
-    """Bind a session to the user's groups; if it begins in the background, or its slot was there, that is told first."""
+    """Bind a session to the user's groups. Its ground is told first, if it or its slot ever was in the background."""
     groups = list(desk.rolls.groups_of(app, user))
     if session.background:
         session = session._replace(told=True, turned_at=desk.now_ms)
