@@ -46,6 +46,7 @@ class Connection:
         self.session = session
         self.groups: set[str] = set()  # those the session is live in
         self.driven: dict[str, str] = {}  # what it hears of groups unasked, where that is not messages
+        self.said_goodbye = False  # the client ended it, for good
         self.watching: str | None = None  # the group whose people it is told of
         self._socket = socket
         self._abort = abort

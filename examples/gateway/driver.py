@@ -11,6 +11,7 @@ import contextlib
 import logging
 import sys
 import time
+from socket import SHUT_RDWR
 from typing import Any, Final
 
 import msgspec
@@ -128,8 +129,8 @@ class Client:
 
     async def lose(self) -> None:
         """The connection breaks without a word."""
-        if self._socket is not None and (transport := self._socket.get_extra_info("transport")) is not None:
-            transport.abort()
+        if self._socket is not None and (line := self._socket.get_extra_info("socket")) is not None:
+            line.shutdown(SHUT_RDWR)
         await self.leave()
 
     async def leave(self) -> None:

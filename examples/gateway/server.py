@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from aiohttp import WSCloseCode, web
+from aiohttp import WSCloseCode, WSMsgType, web
 from yarl import URL
 
 from examples.gateway.connection import BAD_HELLO, NOT_REGISTERED, TAKEN, Connection
@@ -60,8 +60,9 @@ _HELLO_S: Final = 10
 _PING_S: Final = 20
 _PULSE_S: Final = 1.0
 _PLATFORM: Final = "web"
-#: Close codes of a page that does not come back; a line that breaks has another one, or none.
-_GOOD_BYE: Final = frozenset({1000, 1001})
+#: Close codes of a page that does not come back; a line that breaks has another one, or none at all.
+_GOOD_BYE: Final = frozenset({WSCloseCode.OK, WSCloseCode.GOING_AWAY})
+_CLOSED: Final = frozenset({WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR})
 _FRAME_BYTES: Final = 2 * BODY_BYTES + 4_096
 _POLICY: Final = "default-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; frame-ancestors 'none'"
 
@@ -190,17 +191,17 @@ class Gateway(Pages):
         finally:
             if self._connections.get(session.slot) is connection:
                 del self._connections[session.slot]
-                await self._ended(session, socket.close_code)
+                await self._ended(connection)
             await connection.ended()
         return socket
 
-    async def _ended(self, session: Session, code: int | None) -> None:
+    async def _ended(self, connection: Connection) -> None:
         """A page that said good-bye is gone; another one may come back, and go on as what it was."""
         with contextlib.suppress(NotRegisteredError):
-            if code in _GOOD_BYE:
-                await self.link.down(session)
+            if connection.said_goodbye:
+                await self.link.down(connection.session)
             else:
-                await self.link.lost(session)
+                await self.link.lost(connection.session)
 
     async def _hello(self, socket: web.WebSocketResponse) -> dict[str, Any]:
         """Who is there."""
@@ -221,13 +222,14 @@ class Gateway(Pages):
             connection.push(self._welcome(connection.session, hello))
             connection.push(self._pulse())
             await self._begin(connection.session, hello)
-            async for message in socket:
+            while (message := await socket.receive()).type not in _CLOSED:
                 try:
                     await self._command(connection, frame_of(message))
                 except NotRegisteredError:
                     raise
                 except (CommandError, GatewayError) as error:
                     connection.push(json_of({"t": "error", "text": str(error)}))
+            connection.said_goodbye = message.type is WSMsgType.CLOSE and message.data in _GOOD_BYE
 
     def _welcome(self, session: Session, hello: dict[str, Any]) -> bytes:
         """Who the page is here, and whether it is so still."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from socket import SHUT_RDWR
 from typing import Any, cast
 
 import pytest
@@ -11,7 +12,7 @@ from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerH
 from aiohttp.test_utils import TestClient, TestServer
 
 from examples.gateway import connection as connections
-from examples.gateway.connection import BAD_HELLO, NOT_REGISTERED, TOO_SLOW, VOID, Connection
+from examples.gateway.connection import BAD_HELLO, NOT_REGISTERED, TAKEN, TOO_SLOW, VOID, Connection
 from examples.gateway.server import Gateway
 from linkcast_gateway import Changed, Group, Notice
 from tests.browser.hub import Hub, HubLink, gateway
@@ -170,6 +171,66 @@ async def test_a_closed_socket_ends_its_session_and_its_slot_is_not_used_again(o
         while ours.link.sessions:  # noqa: ASYNC110 - the server notices in its own time
             await asyncio.sleep(0.01)
     assert (await told(await connected(client), "hello"))["slot"] == 1
+
+
+async def test_a_line_that_breaks_is_lost_and_the_same_session_goes_on(hub: Hub, client: Client) -> None:
+    socket = await connected(client)
+    hello = await told(socket, "hello")
+    assert hello["goes_on"] is False
+    await socket.send_json({"t": "create", "group": "g", "request": "r"})
+    await told(socket, "live")
+    socket.get_extra_info("socket").shutdown(SHUT_RDWR)
+    async with asyncio.timeout(5):
+        while not hub.links[0].held:  # noqa: ASYNC110 - the server notices in its own time
+            await asyncio.sleep(0.01)
+    was = {name: hello[name] for name in ("link", "epoch", "slot")}
+    again = await connected(client, HELLO | {"was": was})
+    hello = await told(again, "hello")
+    assert (hello["slot"], hello["goes_on"]) == (0, True)
+    assert (await told(again, "resumed"))["known"] is True
+    assert (await told(again, "live"))["heads"] == {"main": 0}
+    assert not hub.links[0].held
+
+
+async def test_a_connection_that_another_one_goes_on_for_is_closed_and_ends_nothing(hub: Hub, client: Client) -> None:
+    first = await connected(client)
+    hello = await told(first, "hello")
+    second = await connected(client, HELLO | {"was": {name: hello[name] for name in ("link", "epoch", "slot")}})
+    assert (await told(second, "hello"))["slot"] == 0
+    assert await closed(first) == TAKEN
+    await second.send_json({"t": "create", "group": "g", "request": "r"})
+    await told(second, "live")
+    assert list(hub.links[0].sessions) == [0]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"t": "subscribe"},
+        {"t": "subscribe", "subscriptions": [{"group": "g", "level": "all"}]},
+        {"t": "subscribe", "subscriptions": [{"group": "a:b", "level": "server"}]},
+        {"t": "status", "status": "x" * 129},
+        {"t": "follow", "users": ["a b"]},
+    ],
+)
+async def test_what_cannot_be_asked_to_be_heard_is_said_so(client: Client, wrong: dict[str, Any]) -> None:
+    socket = await connected(client)
+    await socket.send_json(wrong)
+    assert (await told(socket, "error"))["text"]
+
+
+async def test_a_page_is_told_what_it_hears_unasked_and_what_because_it_asked(hub: Hub, client: Client) -> None:
+    ann = await connected(client)
+    await ann.send_json({"t": "create", "group": "g", "request": "r"})
+    await told(ann, "live")
+    hub.drive("g", "none")
+    assert (await told(ann, "drive"))["joined"] == "none"
+    hub.push("g", hub.write("g", "bob", b'"not shown"'))
+    assert (await told(ann, "unread"))["seq"] == 1
+    await ann.send_json({"t": "subscribe", "subscriptions": [{"group": "g", "level": "messages", "channel": "main"}]})
+    assert (await told(ann, "subscribed"))["heads"] == {"main": 1}
+    hub.push("g", hub.write("g", "bob", b'"shown"'))
+    assert (await told(ann, "message"))["seq"] == 2
 
 
 async def test_a_void_closes_every_socket(hub: Hub, client: Client) -> None:
