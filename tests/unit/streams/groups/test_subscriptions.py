@@ -217,7 +217,7 @@ def test_a_link_whose_sessions_are_all_in_the_background_gets_no_message() -> No
     world.ground(_BOB, background=True)
     world.ground(_CID, background=True)
     world.say("main")
-    assert not [one for one in world.seen.lots("m") for one in one.entries if not isinstance(one, Unread)]
+    assert all(isinstance(entry, Unread) for lot in world.seen.lots("m") for entry in lot.entries)
 
 
 def test_turning_away_twice_is_told_once() -> None:
