@@ -20,6 +20,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from jobs.bench.lab import Trial
+from jobs.bench.meanwhile import meanwhile, reader
 from jobs.bench.world import APP
 from jobs.problem import Problem
 from topics import catalog
@@ -141,22 +142,7 @@ async def calling(trial: Trial) -> AsyncIterator[Caller]:
     """A caller, for as long as this lasts."""
     requester = f"bench-{uuid.uuid4().hex[:12]}"
     mine = TopicPartition(catalog.ANSWERS.name, partition_of(requester.encode(), trial.settings.partitions))
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=trial.settings.kafka_bootstrap, isolation_level="read_committed", enable_auto_commit=False
-    )
-    await consumer.start()
-    try:
-        consumer.assign([mine])
-        await consumer.seek_to_end(mine)
-        await consumer.position(mine)
-        async with trial.producer(linger_ms=0, acks="all") as producer:
-            caller = Caller(trial, producer, requester)
-            reader = asyncio.create_task(caller.read(consumer))
-            try:
-                yield caller
-            finally:
-                reader.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await reader
-    finally:
-        await consumer.stop()
+    async with reader(trial, [mine]) as consumer, trial.producer(linger_ms=0, acks="all") as producer:
+        caller = Caller(trial, producer, requester)
+        async with meanwhile(caller.read(consumer)):
+            yield caller

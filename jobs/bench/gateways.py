@@ -12,6 +12,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from jobs.bench.lab import Trial
+from jobs.bench.meanwhile import meanwhile, reader
 from jobs.problem import Problem
 from topics import catalog, limits
 from topics.answers import AnswerLot, Registered
@@ -82,22 +83,7 @@ async def gateways(trial: Trial) -> AsyncIterator[Gateways]:
     """Links, for as long as this lasts."""
     requester = f"bench-{uuid.uuid4().hex[:12]}"
     mine = TopicPartition(catalog.ANSWERS.name, partition_of(requester.encode(), trial.settings.partitions))
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=trial.settings.kafka_bootstrap, isolation_level="read_committed", enable_auto_commit=False
-    )
-    await consumer.start()
-    try:
-        consumer.assign([mine])
-        await consumer.seek_to_end(mine)
-        await consumer.position(mine)
-        async with trial.producer(linger_ms=0, acks="all") as producer:
-            links = Gateways(producer, consumer, requester)
-            beats = asyncio.create_task(links.beat())
-            try:
-                yield links
-            finally:
-                beats.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await beats
-    finally:
-        await consumer.stop()
+    async with reader(trial, [mine]) as consumer, trial.producer(linger_ms=0, acks="all") as producer:
+        links = Gateways(producer, consumer, requester)
+        async with meanwhile(links.beat()):
+            yield links

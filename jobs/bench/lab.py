@@ -328,6 +328,10 @@ class Trial:
         A transaction that was committed, and whose markers the broker still writes, is waited for.
         """
         ends = await self.ends(topic)
+        tps = [TopicPartition(topic.name, partition) for partition in range(self.partitions_of(topic))]
+        open_ = [tp for tp in tps if ends[tp.partition] > (since or {}).get(tp.partition, 0)]
+        if not open_:
+            return  # aiokafka raises when a consumer is stopped at once
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.settings.kafka_bootstrap,
             isolation_level="read_committed",
@@ -337,11 +341,9 @@ class Trial:
         )
         await consumer.start()
         try:
-            tps = [TopicPartition(topic.name, partition) for partition in range(self.partitions_of(topic))]
             consumer.assign(tps)
             for tp in tps:
                 consumer.seek(tp, (since or {}).get(tp.partition, 0))
-            open_ = [tp for tp in tps if ends[tp.partition] > (since or {}).get(tp.partition, 0)]
             while open_:
                 for records in (await consumer.getmany(*open_, timeout_ms=200)).values():
                     for record in records:

@@ -9,8 +9,7 @@ clock. The worker may keep 2 GB of groups in memory (`groups_memory_mb`), so tha
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +21,7 @@ from jobs.bench.figures import Baseline, Figure, Result, at_most
 from jobs.bench.ingest import settle
 from jobs.bench.lab import Lab, Trial
 from jobs.bench.load import paced
+from jobs.bench.meanwhile import meanwhile
 from jobs.bench.server import MEMORY_MB, Server
 from jobs.bench.world import APP, Crowd, Sends
 from jobs.problem import Problem
@@ -123,7 +123,8 @@ class _Stage:
         """How long the teams' messages took that were appended while a change was made."""
         since = await self.trial.ends(catalog.DELIVERIES)
         before = {*await messages_at(self.trial, _is_team)}
-        async with self._talking():
+        async with meanwhile(self._talk()):
+            await asyncio.sleep(0.5)
             await change()
         await asyncio.sleep(_SETTLE_S)
         sent = {one: at for one, at in (await messages_at(self.trial, _is_team)).items() if one not in before}
@@ -132,15 +133,8 @@ class _Stage:
             raise Problem(f"{len(sent)} messages have {len(took)} deliveries on {_TEAM_LINKS} links")
         return took
 
-    @contextlib.asynccontextmanager
-    async def _talking(self) -> AsyncIterator[None]:
-        talk = asyncio.create_task(paced(self.trial, _PER_S, _LONGEST_S, self.sends.take))
-        try:
-            await asyncio.sleep(0.5)
-            yield
-        finally:
-            talk.cancel()
-            await asyncio.wait([talk])
+    async def _talk(self) -> None:
+        await paced(self.trial, _PER_S, _LONGEST_S, self.sends.take)
 
 
 def _is_team(send: bytes) -> bool:

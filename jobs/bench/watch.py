@@ -7,7 +7,6 @@ and workers use too. What it reads is looked into only for changes of audiences;
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import time
 from collections.abc import AsyncIterator
@@ -16,14 +15,14 @@ from typing import Final
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from pyroaring import BitMap
 
 from jobs.bench.lab import Trial
+from jobs.bench.meanwhile import meanwhile, reader
 from jobs.problem import Problem
+from jobs.verify.bitmaps import ordinals_of
 from topics import catalog
 
 _POLL_MS: Final = 1_000
-_FETCH_BYTES: Final = 8 << 20
 _WITHIN_S: Final = 60.0
 _QUIET_S: Final = 0.25  # nothing more comes of a change once the reader had nothing for so long
 _MARK: Final = b'"audience'
@@ -78,7 +77,8 @@ class Told:
 
     def flips(self) -> tuple[int, int]:
         """How many entered and how many left, over all audiences and links."""
-        return sum(_size(one.entered) for one in self._changes), sum(_size(one.left) for one in self._changes)
+        changes = self._changes
+        return _count([one.entered for one in changes]), _count([one.left for one in changes])
 
 
 class Watch:
@@ -135,30 +135,12 @@ class Watch:
 @contextlib.asynccontextmanager
 async def watching(trial: Trial) -> AsyncIterator[Watch]:
     """A reader of all links from their ends, for as long as this lasts."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=trial.settings.kafka_bootstrap,
-        isolation_level="read_committed",
-        enable_auto_commit=False,
-        max_partition_fetch_bytes=_FETCH_BYTES,
-        fetch_max_bytes=4 * _FETCH_BYTES,
-    )
-    await consumer.start()
-    try:
-        tps = [TopicPartition(catalog.DELIVERIES.name, number) for number in range(trial.settings.links)]
-        consumer.assign(tps)
-        for tp, end in (await consumer.end_offsets(tps)).items():
-            consumer.seek(tp, end)
+    tps = [TopicPartition(catalog.DELIVERIES.name, number) for number in range(trial.settings.links)]
+    async with reader(trial, tps) as consumer:
         watch = Watch(consumer)
-        reader = asyncio.create_task(watch.read())
-        try:
+        async with meanwhile(watch.read()):
             yield watch
-        finally:
-            reader.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await reader
-    finally:
-        await consumer.stop()
 
 
-def _size(bitmap: str) -> int:
-    return len(BitMap.deserialize(base64.b64decode(bitmap))) if bitmap else 0
+def _count(bitmaps: list[str]) -> int:
+    return sum(len(ordinals_of(one) or ()) for one in bitmaps)
