@@ -22,7 +22,7 @@ import msgspec
 from jobs.demo.cluster import Cluster
 from jobs.demo.crowd import Crowd, SimulatedLink
 from jobs.demo.play import Play
-from jobs.demo.scenario import LINKS, Come, KillWorker, Part, RestartLink, Scenario, SilenceLink, Size, write
+from jobs.demo.scenario import LINKS, Come, KillWorker, Lose, Part, RestartLink, Scenario, SilenceLink, Size, write
 from jobs.problem import Problem
 from jobs.services.process import Process
 from jobs.stack import Stack, ask
@@ -303,6 +303,9 @@ class _Ears(Handler):
         self._handler = handler
         self._heard = heard
         self._partitions = partitions
+        for name in dir(handler):
+            if name.startswith("on_") and name not in vars(_Ears):
+                setattr(self, name, getattr(handler, name))
 
     def on_registered(self, registration: Registration) -> None:
         self._heard.registrations += 1
@@ -441,8 +444,8 @@ def two_links(scenario: Scenario) -> Scenario:
 
 
 def _moved(action: Any) -> Any:
-    """Whoever comes to the third link, comes to the first."""
-    return replace(action, link=LINKS[0]) if isinstance(action, Come) and action.link == LINKS[2] else action
+    """Whoever comes to the third link, or goes on there, comes to the first."""
+    return replace(action, link=LINKS[0]) if isinstance(action, Come | Lose) and action.link == LINKS[2] else action
 
 
 def without(world: World, places: set[tuple[str, int, int]]) -> World:

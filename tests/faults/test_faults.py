@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Final
 
@@ -17,6 +18,7 @@ from redis.asyncio import Redis
 
 from jobs.demo.scenario import TEAM
 from jobs.services import Services
+from jobs.verify.world import World
 from streams.app import ROLES
 from tests.faults.pulls import Pulls
 from tests.faults.stage import SESSION_S, Stage, place_of
@@ -24,6 +26,7 @@ from tests.faults.worker import UNBEARABLE, Plan, Step
 from topics import catalog, limits
 from topics.catalog import Topic
 from topics.codec import decode, encode
+from topics.deliveries import Bound, Unbound
 from topics.keys import key_of, partition_of
 from topics.messages import Send
 from topics.rejects import Reason
@@ -106,23 +109,28 @@ async def test_another_worker_comes_under_load_and_goes_again(stage: Stage) -> N
         assert not TROUBLE.search(stage.log("groups-2")), stage.log("groups-2")
 
 
-async def test_workers_of_several_roles_are_added_all_restarted_one_by_one_and_taken_away_again(
+async def test_three_groups_and_two_users_workers_share_the_load_the_first_are_restarted_the_others_taken_away(
     stage: Stage, tell: Callable[[str], None]
 ) -> None:
-    added = ("groups-2", "users-2")
+    added = ("groups-2", "groups-3", "users-2")
     async with stage.load(seed=6, most_s=LONG_S, settle_ms=WAIT_MS) as scene:
         alone = {name: stage.serving(name) for name in ROLES}
+
+        def shared() -> bool:
+            """Every worker has some of its role's lanes, and together they have all."""
+            lanes = [[stage.serving(name) for name in (role, *added) if name.startswith(role)] for role in alone]
+            return all(map(all, lanes)) and [sum(of_role) for of_role in lanes] == [*alone.values()]
+
         for name in added:
             await asyncio.to_thread(stage.start, name)
-        for name, first in zip(added, ("groups", "users"), strict=True):
-            await scene.until(
-                lambda name=name, first=first: 0 < stage.serving(name) == alone[first] - stage.serving(first),  # type: ignore[misc]
-                60,
-                f"{first} and {name} share the partitions",
-            )
+            scene.planned.append(f"{name} came")
+        await scene.until(shared, 90, "the workers of each role share its partitions")
+        await scene.until(
+            lambda: all(stage.health(name)["counts"]["records"] > 0 for name in added), 30, "all are at work"
+        )
         scene.heard.longest_silence_s()
 
-        for name in (*ROLES, *added):
+        for name in ROLES:
             lives = scene.heard.lives
             await asyncio.to_thread(stage.replace, name)
             await scene.until(lambda name=name: stage.ready(name), 60, f"{name} is back")  # type: ignore[misc]
@@ -136,7 +144,23 @@ async def test_workers_of_several_roles_are_added_all_restarted_one_by_one_and_t
             scene.planned.append(f"{name} was taken away")
         await scene.until(lambda: {name: stage.serving(name) for name in ROLES} == alone, 60, "the first own all again")
         await scene.all_hear(now_ms())
-    tell(f"rolling restart of {len(alone) + len(added)} workers: longest silence of a partition {silence_s:.1f} s")
+    assert scene.heard.registrations == len(scene.crowd.links), "no link died: each was told of all that changed on it"
+    for group, told in map_versions(scene.whole_world, scene.app).items():
+        assert told == {*range(1, max(told) + 1)}, f"the Link map of {group} has a gap in its versions"
+    tell(
+        f"rolling restart of {len(alone)} of {len(alone) + len(added)} workers: a partition's longest silence "
+        f"{silence_s:.1f} s"
+    )
+
+
+def map_versions(world: World, app: str) -> dict[str, set[int]]:
+    """The versions of each group's Link map that any link was told of."""
+    told: dict[str, set[int]] = defaultdict(set)
+    for _, lot in world.rows(catalog.DELIVERIES):
+        for entry in lot.entries:
+            if isinstance(entry, Bound | Unbound) and entry.app == app:
+                told[entry.group].add(entry.map)
+    return told
 
 
 async def test_the_broker_is_killed_and_comes_back_under_load(
