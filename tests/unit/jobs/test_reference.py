@@ -65,7 +65,7 @@ def test_every_topic_is_told_and_who_writes_and_reads_it() -> None:
     assert [topic.name for topic in CATALOG if f"| `{topic.name}` |" not in page] == []
     gateways = next(line for line in page.splitlines() if line.startswith("| gateways |"))
     assert gateways.split("|")[2:4] == [
-        " `links`, `sessions`, `relations`, `messages`, `resync` ",
+        " `links`, `sessions`, `relations`, `messages`, `resync`, `link-acks` ",
         " `deliveries`, `answers` ",
     ]
 
