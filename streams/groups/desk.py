@@ -9,6 +9,7 @@ from pyroaring import BitMap
 
 from streams.groups import audiences, changes, flips, notices, subscriptions
 from streams.groups.overload import Overload
+from streams.groups.refusal import RefusalError
 from tables import versions
 from tables.batch import Outputs
 from tables.bursts import Bursts
@@ -41,7 +42,9 @@ from topics.deliveries import Bound, Drive, Unbound
 from topics.events import RelationEvent
 from topics.keys import key_of, partition_of, partitions_of
 from topics.memberships import Joined, Left, Unheard
+from topics.messages import Send
 from topics.policy import Policy
+from topics.relations import Asked
 from topics.wire import ReplyTo, ToSession
 
 
@@ -93,6 +96,20 @@ class Desk:
         elif reply is not None:
             to = partition_of(reply.requester.encode(), self.partitions)
             self._answers.add(to, encode(AnswerTo(reply.requester, answer)))
+
+    def refuse(self, asked: Send | Asked, refusal: RefusalError) -> None:
+        """Answer whoever asked why it was refused: nothing has changed."""
+        refused = Refused(
+            refusal.code,
+            app=asked.app,
+            group=asked.group,
+            client_id=asked.client_id if isinstance(asked, Send) else None,
+            request=None if isinstance(asked, Send) else asked.request,
+            limit=refusal.limit,
+            slot=slot_of(asked.reply),
+        )
+        self.answer(asked.reply, refused)
+        self.counts[f"refused:{refusal.code}"] += 1
 
     def check_address(self, reply: ReplyTo | None) -> None:
         """Refuse an address that no delivery could be written to.

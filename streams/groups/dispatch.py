@@ -14,7 +14,7 @@ from tables.channels import Channel
 from tables.groups import Group
 from tables.permissions import may_in
 from topics import limits
-from topics.answers import Accepted, Code, Refused
+from topics.answers import Accepted, Code
 from topics.codec import encode
 from topics.deliveries import Head, SignalOut
 from topics.messages import TYPING, USUAL_KIND, Message, Send, Signal
@@ -35,16 +35,7 @@ def send(desk: Desk, send: Send) -> None:
             channel = _check(desk, group, send, channel)
             _check_new(desk, group, send, channel)
         except RefusalError as refusal:
-            refused = Refused(
-                refusal.code,
-                app=send.app,
-                group=send.group,
-                client_id=send.client_id,
-                limit=refusal.limit,
-                slot=slot_of(send.reply),
-            )
-            desk.answer(send.reply, refused)
-            desk.counts[f"refused:{refusal.code}"] += 1
+            desk.refuse(send, refusal)
             return
         desk.settle(group)  # before it is numbered: the heads told to a new listener end below what it is pushed
         taken = channel.take(send, desk.now_ms)

@@ -9,7 +9,7 @@ from streams.groups.refusal import RefusalError
 from streams.groups.relations import life, members, requests, roles, structure
 from streams.groups.relations.base import Handler
 from tables.groups import Group
-from topics.answers import Applied, Refused
+from topics.answers import Applied
 from topics.relations import AddMembers, CreateGroup, DeleteGroup, Large, RelationRecord, RemoveMembers
 
 _HANDLERS: Final[dict[type, Handler]] = (
@@ -21,23 +21,14 @@ def command(desk: Desk, command: RelationRecord) -> None:
     """Apply a command and answer it."""
     desk.check_address(command.reply)
     group = desk.groups.touch(command.app, command.group)
-    slot = slot_of(command.reply)
     try:
         changed = _apply(desk, group, command)
     except RefusalError as refusal:
-        refused = Refused(
-            refusal.code,
-            app=command.app,
-            group=command.group,
-            request=command.request,
-            limit=refusal.limit,
-            slot=slot,
-        )
-        desk.answer(command.reply, refused)
-        desk.counts[f"refused:{refusal.code}"] += 1
+        desk.refuse(command, refusal)
         return
     if changed and not _known_before(command):
         desk.mark_rows()
+    slot = slot_of(command.reply)
     desk.answer(command.reply, Applied(command.app, command.group, group.version, changed, command.request, slot))
 
 
