@@ -360,7 +360,7 @@ class HubViews(Views):
     async def get(self, path: str, type_: type[T], **params: str | int) -> T:
         """Who is there, as the views of the pipeline answer it. Nobody was told anything in person."""
         if path.endswith("/notices"):
-            return msgspec.convert({"newest": 0, "first": 1, "notices": []}, type_)
+            return msgspec.convert({"newest": 0, "first": 1, "notices": [], "more": False}, type_)
         names = path.removeprefix("/v1/apps/demo/groups/").split("/")
         team = self._hub.teams[names[0]]
         on = {link.id: [s.user for s in link.sessions.values() if s.user in team.members] for link in self._hub.links}

@@ -34,7 +34,7 @@ _TALK: Final = (
     ("cid", "Nobody noticed."),
     ("ann", "Not even whoever was typing."),
     ("dora", "How many deliveries for last night's announcement?"),
-    ("bob", "Two. One a link, for all 9,200 of us."),
+    ("bob", "Two. One a link, for all 9,200 of us. @ann, you were right."),
     ("ann", "I lose three on purpose now. Watch the gap."),
 )
 _LOST: Final = (("cid", "This never reached ann's tab,"), ("dora", "nor this,"), ("bob", "nor this."))
@@ -79,8 +79,11 @@ async def _story(chromium: Browser, hub: Hub, first: str, second: str, *, dark: 
     """People on two links talk, and one of them loses messages that no pull brings back yet."""
     for group in (_FEED, _CREW, "dm.3.ann.bob"):
         hub.teams[group] = Team(dict.fromkeys(("ann", "bob") if group.startswith("dm.") else _MEMBERS), version=1)
+    hub.statuses = {"bob": "on the Lisbon link", "dora": "out for lunch"}
     for user, address in (("bob", second), ("dora", second), ("cid", first), ("bob", first)):
-        await Tab.open(chromium, address, user)
+        tab = await Tab.open(chromium, address, user)
+        if user == "dora":
+            await tab.page.locator("#away").click()
     ann = await Tab.open(chromium, first, "ann", dark=dark)
     await ann.live(_CREW)
     _push(hub, "dm.3.ann.bob", "bob", "Lunch at one?")
@@ -137,7 +140,9 @@ async def _later(hub: Hub, sender: str, text: str) -> None:
 
 
 def _push(hub: Hub, group: str, sender: str, text: str) -> None:
-    hub.push(group, hub.write(group, sender, json.dumps(text).encode()))
+    message = hub.write(group, sender, json.dumps(text).encode())
+    message.mentions = [user for user in _MEMBERS if f"@{user}" in text]
+    hub.push(group, message)
 
 
 async def _seen(page: Page) -> bytes:
