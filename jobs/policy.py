@@ -58,7 +58,7 @@ def show_command(
     For example: linkcast policy show acme
     """
     settings: Settings = context.obj
-    there = _run(_read(settings))
+    there = _run(read(settings))
     if application is not None:
         _check_app(application)
         Console().print(_of_one(there.get(application, Policy())))
@@ -138,11 +138,17 @@ async def write(settings: Settings, change: Callable[[dict[str, Policy]], Mappin
         stack.push_async_callback(producer.stop)
         await producer.start()  # from here on whoever began before can't commit: nobody's change is lost
         told = change(await _read_newest(settings))
-        async with producer.transaction():
-            for name, policy in told.items():
-                value = encode(PolicySet(name, policy))
-                for partition in range(settings.partitions):
-                    await producer.send(POLICIES.name, value, name.encode(), partition)
+        sent: list[asyncio.Future[Any]] = []
+        try:
+            async with producer.transaction():
+                for name, policy in told.items():
+                    value = encode(PolicySet(name, policy))
+                    sent += [
+                        await producer.send(POLICIES.name, value, name.encode(), partition)
+                        for partition in range(settings.partitions)
+                    ]
+        finally:
+            await asyncio.gather(*sent, return_exceptions=True)  # the transaction says what became of them
 
 
 def _change(settings: Settings, application: str, change: Callable[[Policy], Policy]) -> None:
@@ -163,7 +169,12 @@ def _change(settings: Settings, application: str, change: Callable[[Policy], Pol
         typer.echo("Nothing is another than before; it was told once more.")
 
 
-async def _read(settings: Settings) -> dict[str, Policy]:
+async def read(settings: Settings) -> dict[str, Policy]:
+    """The policy of each app that was ever given one.
+
+    Raises:
+        Problem: the broker is away, or its topics are not made.
+    """
     await _refuse_missing(settings)
     return await _read_newest(settings)
 

@@ -131,6 +131,24 @@ def test_many_links_are_told_by_the_fullest() -> None:
     assert "L9 " not in told
 
 
+def test_links_that_do_not_keep_up_and_bursts_are_told() -> None:
+    slow = samples(
+        """\
+# TYPE linkcast_links_slow gauge
+linkcast_links_slow{role="groups"} 2
+# TYPE linkcast_bursts gauge
+linkcast_bursts{role="groups"} 3
+"""
+    )
+    worker = WorkerSight("http://a:1", [], groups(1).health, slow)
+    found = figures("linkcast", sight(1, worker), None)
+    assert (found.links_slow, found.links_overrun, found.bursts) == (2, 0, 3)
+    told = drawn(found, 140)
+    assert "2 slow: notices in place of messages" in told
+    assert "3 channels in a burst" in told
+    assert "overrun" not in told
+
+
 def test_every_status_has_a_colour_and_a_rank() -> None:
     for status in (*STATUSES, DEAD):
         found = figures("linkcast", sight(1, groups(1, "serving" if status == DEAD else status)), None)
