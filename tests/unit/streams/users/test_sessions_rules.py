@@ -161,6 +161,24 @@ def test_a_dead_links_sessions_end_in_steps_and_leave_nothing(partition: _Users)
     assert [key for key in partition.store.rows if key[:1] == keys.SESSIONS] == [b"sapp:ann"]
 
 
+def test_a_session_lost_before_its_link_died_ends_at_its_own_time(partition: _Users) -> None:
+    partition.do(_up(), Lost("app", "ann", "l", 1, 7))
+    partition.tick(limits.RESUME_MS // 2)
+    partition.void()
+    partition.tick(limits.RESUME_MS // 2)
+    assert _told(partition.do(_resume(9, 7, "m"))) == [Resumed(9, known=False, inbox=0)]
+
+
+def test_an_earlier_death_of_the_link_brings_back_nobody(partition: _Users) -> None:
+    partition.void()
+    assert partition.do(_up()).bindings() == []
+    partition.do(Up("app", "ann", "d", "l", 2, 3, 7))
+    partition.void(epoch=2)
+    assert [one.known for one in _told(partition.do(_resume(9, 7, "m")))] == [False]
+    resume = Resume("app", "ann", "d", "m", 1, 3, 10, SessionId("l", 2, 7))
+    assert [one.known for one in _told(partition.do(resume)) if isinstance(one, Resumed)] == [False]
+
+
 def test_a_session_that_comes_and_goes_is_in_the_foreground(partition: _Users) -> None:
     partition.do(_up())
     away = Ground("app", "ann", "l", 1, 7, background=True)
