@@ -109,7 +109,7 @@ class _Taking:
     large: _Input | None = None
 
     def take(self, one: _Input) -> bool:
-        """Take a topic's head if it fits; whether it did."""
+        """Take a topic's head if it fits; whether more of the topic may follow: none does behind a large one."""
         raw = one.queue[0]
         size = _size(raw)
         large = size >= self.large_bytes
@@ -125,7 +125,7 @@ class _Taking:
         if large:
             one.large -= 1
             self.large = one
-        return True
+        return not large
 
 
 class HoleError(Exception):
@@ -236,7 +236,7 @@ class Inputs:
         taking = _Taking(max_records, max_bytes, self._large_bytes)
         while taking.large is None and not taking.full and self.ready:
             one, until = self._earliest()
-            while taking.large is None and one.queue and one.queue[0].timestamp <= until and taking.take(one):
+            while one.queue and one.queue[0].timestamp <= until and taking.take(one) and taking.large is None:
                 pass
         if taking.large is not None:
             self._pass(taking, taking.large)
