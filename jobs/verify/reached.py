@@ -93,8 +93,8 @@ class Reached:
             covered += max(0, min(end, bisect_left(timeline.maps, until)) - start)
         if (missed := end - first - covered) > 0:
             seq = self._history.messages[timeline.numbers[first]].seq
-            told = f"slot {session.slot} of {member.user} on {registration}, {member.group} between seq {seq} and later"
-            self._findings.add("settled_missed", told, missed)
+            where = f"slot {session.slot} of {member.user} on {registration}, {member.group} from seq {seq} on"
+            self._findings.add("settled_missed", where, missed)
 
     def judge_end(self) -> None:
         """Once all is quiet: bound are just the sessions that are up, in the groups that their users are in.

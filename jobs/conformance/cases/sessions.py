@@ -121,7 +121,10 @@ async def presence(scene: Scene) -> None:
     record = await scene.writes("sessions", "watch", "`watch` of ann for cid and dan", **named)
     if sorted((record.value or {}).get("users", ())) != ["cid", "dan"]:
         raise Wrong("`watch` of cid and dan", f"{record.value}")
-    users = [{"user": "cid", "state": "online", "version": 3}, {"user": "dan", "state": "background", "status": "out"}]
+    users: list[dict[str, Any]] = [
+        {"user": "cid", "state": "online", "version": 3},
+        {"user": "dan", "state": "background", "status": "out"},
+    ]
     await scene.tells({"t": "presence", "app": scene.app, "slots": [ann.slot], "users": users})
     for user in users:
         heard = await scene.hears(protocol.Present, ann, f"`presence` of {user['user']} for ann")

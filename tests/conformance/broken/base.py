@@ -111,7 +111,7 @@ def read(change: Callable[[bytes], bytes | None]) -> None:
     """What is read is other bytes, or nothing."""
     delivery = wire.delivery
 
-    def changed(value: bytes) -> Lot | NoticeLot | Void | None:
+    def changed(value: bytes) -> Any:
         return None if (found := change(value)) is None else delivery(found)
 
     of_wire.delivery = changed
