@@ -6,25 +6,47 @@ each connection, a chain of `prev` that a pull up to the bound head begins and n
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from pyroaring import BitMap
+
 from tests.sim.broker import Broker
 from topics import limits
+from topics.acks import Ack
 from topics.answers import Accepted, AnswerLot, Applied, Refused, Registered
 from topics.codec import decode, encode
-from topics.deliveries import Bound, Changed, DeliveryLot, Entry, Head, NoticeLot, SignalOut, Unbound
+from topics.deliveries import (
+    AudienceDelta,
+    AudienceSet,
+    Background,
+    Bound,
+    Changed,
+    DeliveryLot,
+    Ended,
+    Entry,
+    Head,
+    NoticeLot,
+    SessionLot,
+    SignalOut,
+    Subscribed,
+    Unbound,
+    Unread,
+)
 from topics.keys import key_of, partition_of
 from topics.links import Beat, Leave, Register, Void
 from topics.messages import MAIN, Message
 from topics.resync import Resync
-from topics.sessions import Down, Up
+from topics.sessions import Down, Ground, SessionRecord, Subscribe, Unsubscribe, Up, Watch
+from topics.subscriptions import Subscription
 from topics.wire import LinkAddress, ToSession
 
 Emit = Callable[[str, str, int, bytes | None, bytes], None]  # who, topic, partition, key, value
 
 
 _Channel = tuple[str, str, str]  # app, group, channel
+_Audience = tuple[str, str, int]  # app, group, id
 
 
 class BrokenRuleError(Exception):
@@ -68,6 +90,13 @@ class Source:
     last: dict[tuple[str, str, int], int] = field(default_factory=dict)  # app, group, slot -> last seq of MAIN held
     pushed: dict[_Channel, int] = field(default_factory=dict)  # the newest seq that came as a message
     announced: dict[_Channel, int] = field(default_factory=dict)  # the newest seq that a head named
+    background: set[int] = field(default_factory=set)
+    asked: dict[_Audience, set[int]] = field(
+        default_factory=dict
+    )  # audiences of sessions that asked for it: their slots
+    behind: dict[tuple[str, str, int], int] = field(default_factory=dict)  # what a notice in place of messages named
+    owed: dict[tuple[str, str, int], int] = field(default_factory=dict)  # up to where a notice is to come
+    acked: int = 0
 
 
 class Gateway:
@@ -89,6 +118,7 @@ class Gateway:
         """The process restarts."""
         self.address: LinkAddress | None = None
         self.sessions: dict[int, Session] = {}
+        self.background: set[int] = set()  # as clients said
         self.sources: dict[int, Source] = {}
         self.noticed: set[tuple[str, str, int]] = set()
         self._slots = 0
@@ -116,6 +146,10 @@ class Gateway:
         elif now >= self._beat_ms:
             self._beat_ms = now + limits.LINK_BEAT_MS
             self._send("links", 0, self.link.encode(), Beat(self.link, self.address.epoch, len(self.sessions)))
+            for number, source in self.sources.items():
+                if source.number > source.acked:
+                    source.acked = source.number
+                    self._send("link-acks", number, None, Ack(self.link, self.address.epoch, number, source.number))
 
     def up(self, app: str, user: str, device: str) -> Session | None:
         """A client connects; None while there is no registration."""
@@ -131,6 +165,24 @@ class Gateway:
         """A client is gone."""
         one = self.sessions.pop(slot)
         self._by_user(one.app, one.user, Down(one.app, one.user, one.address.link, one.address.epoch, slot))
+
+    def turn(self, slot: int) -> None:
+        """A client goes to the background, or comes back."""
+        one = self.sessions[slot]
+        self.background ^= {slot}
+        record = Ground(one.app, one.user, one.address.link, one.address.epoch, slot, slot in self.background)
+        self._by_user(one.app, one.user, record)
+
+    def ask(self, slot: int, wants: list[Subscription], *, off: bool) -> None:
+        """A client subscribes, or wants to hear something no more."""
+        one = self.sessions[slot]
+        kind = Unsubscribe if off else Subscribe
+        self._by_user(one.app, one.user, kind(one.app, one.user, one.address.link, one.address.epoch, slot, wants))
+
+    def watch(self, slot: int, users: list[str]) -> None:
+        """A client wants to know who is online."""
+        one = self.sessions[slot]
+        self._by_user(one.app, one.user, Watch(one.app, one.user, one.address.link, one.address.epoch, slot, users))
 
     def leave(self) -> None:
         """An orderly shutdown, and a start."""
@@ -173,6 +225,8 @@ class Gateway:
             elif (decoded.link, decoded.epoch) == (self.address.link, self.address.epoch):
                 if isinstance(decoded, NoticeLot):
                     self._notices(decoded)
+                elif isinstance(decoded, SessionLot):
+                    self._of_sessions(decoded)
                 else:
                     self._lot(decoded)
         return len(records)
@@ -228,6 +282,7 @@ class Gateway:
             self._count("reset")
             source.bindings, source.last, source.lost, source.asked_ms = {}, {}, False, -1
             source.pushed, source.announced = {}, {}
+            source.background, source.asked, source.behind, source.owed = set(), {}, {}, {}
         elif source.lost:
             self.resync(lot.source)
             return
@@ -236,6 +291,10 @@ class Gateway:
                 lot.number == source.number + 1, f"{self.link}: lot {lot.number} of {lot.source} after {source.number}"
             )
         source.number = lot.number
+        if lot.overrun:
+            self._count("overrun")
+            self.resync(lot.source)
+            return
         told = ", ".join(map(_short, lot.entries))
         self._trace(f"{self.link} reads lot {lot.number} of {lot.source}{' (reset)' if lot.reset else ''}: {told}")
         for entry in lot.entries:
@@ -243,35 +302,41 @@ class Gateway:
 
     def _entry(self, source: Source, entry: Entry) -> None:
         match entry:
-            case Bound(app=app, group=group):
+            case Bound():
                 self._bound(source, entry)
-            case Unbound(app=app, group=group):
-                held = source.bindings.get((app, group), set())
-                for pair in zip(entry.ordinals, entry.slots, strict=True):
-                    require(pair in held, f"{self.link}: {app}:{group} unbound {pair}, which was not bound")
-                    held.discard(pair)
-                    source.last.pop((app, group, pair[1]), None)
-                if not held:
-                    source.bindings.pop((app, group), None)
-                    for channel in [one for one in source.pushed if one[:2] == (app, group)]:
-                        del source.pushed[channel]
+            case Unbound():
+                self._unbound(source, entry)
+            case Background():
+                self._turned(source, entry)
+            case AudienceSet() | AudienceDelta():
+                _learn(source, entry)
             case Message(app=app, group=group):
-                self._expand(source, entry, entry.prev)
-                before = source.pushed.get((app, group, entry.channel), 0)
-                require(entry.seq > before, f"{self.link}: {app}:{group}/{entry.channel} {entry.seq} after {before}")
-                source.pushed[app, group, entry.channel] = entry.seq
+                self._expand(source, entry)
+                told = app, group, f"{entry.channel} {entry.audience}"
+                before = source.pushed.get(told, 0)
+                require(entry.seq > before, f"{self.link}: {told} {entry.seq} after {before}")
+                source.pushed[told] = entry.seq
             case Head(app=app, group=group):
-                self._expand(source, entry, entry.seq)
+                self._head(source, entry)
                 source.announced[app, group, entry.channel] = entry.seq
+            case Unread():
+                self._unread(source, entry)
             case SignalOut(app=app, group=group):
-                require(
-                    source.bindings.get((app, group)), f"{self.link}: a signal for {app}:{group}, which nobody hears"
-                )
+                require(self._listen(source, entry), f"{self.link}: a signal for {app}:{group}, which nobody hears")
             case Changed(app=app, group=group):
-                require(source.bindings.get((app, group)), f"{self.link}: a hint of {app}:{group}, which nobody hears")
+                heard = source.bindings.get((app, group)) or (app, group, entry.audience) in source.asked
+                require(heard, f"{self.link}: a hint of {app}:{group}, which nobody hears")
                 require(entry.since < entry.version, f"{self.link}: a hint of {app}:{group} of no change")
+            case Subscribed():
+                self._count("subscribed")
             case Accepted() | Refused() | Applied():
                 require(entry.slot is not None, f"{self.link}: an answer for nobody")
+
+    def _of_sessions(self, lot: SessionLot) -> None:
+        for entry in lot.entries:
+            self._count(f"session {type(entry).__name__}")
+            if isinstance(entry, Ended):
+                self.sessions.pop(entry.slot, None)
 
     def _notices(self, lot: NoticeLot) -> None:
         """Notices to persons: each session is its user's, or has ended meanwhile; none is told twice."""
@@ -291,19 +356,76 @@ class Gateway:
             held.add(pair)
             source.last[bound.app, bound.group, pair[1]] = dict(bound.heads).get(MAIN, 0)  # pulled up to there
 
-    def _expand(self, source: Source, entry: Message | Head, prev: int) -> None:
-        """Whoever is bound hears what comes into the one channel of a group; who hears others the verifier judges."""
-        app, group, seq = entry.app, entry.group, entry.seq
+    def _unbound(self, source: Source, unbound: Unbound) -> None:
+        app, group = unbound.app, unbound.group
         held = source.bindings.get((app, group), set())
-        require(held, f"{self.link}: {app}:{group} seq {seq}, which nobody hears")
-        for _, slot in held if entry.channel == MAIN else ():
-            last = source.last[app, group, slot]
-            require(last == prev, f"{self.link}: {app}:{group} slot {slot} holds {last}, then {seq} after {prev}")
-            source.last[app, group, slot] = seq
+        for pair in zip(unbound.ordinals, unbound.slots, strict=True):
+            require(pair in held, f"{self.link}: {app}:{group} unbound {pair}, which was not bound")
+            held.discard(pair)
+            for of_slot in (source.last, source.behind, source.owed):
+                of_slot.pop((app, group, pair[1]), None)
+        for (of_app, of_group, _), asked in source.asked.items():
+            if (of_app, of_group) == (app, group):
+                asked.difference_update(unbound.slots)
+        if not held:
+            source.bindings.pop((app, group), None)
+            for told in [one for one in source.pushed if one[:2] == (app, group)]:
+                del source.pushed[told]
+
+    def _turned(self, source: Source, entry: Background) -> None:
+        """Whoever comes to the foreground pulls what it missed."""
+        self._count("background")
+        if entry.on:
+            source.background |= set(entry.slots)
+            return
+        source.background -= set(entry.slots)
+        for held in [one for one in source.owed if one[2] in entry.slots]:
+            del source.owed[held]
+
+    def _listen(self, source: Source, entry: Message | Head | SignalOut | Unread) -> set[int]:
+        """Whom an entry is for, as far as this gateway cares: those that asked, or all that are bound."""
+        if (slots := source.asked.get((entry.app, entry.group, entry.audience))) is not None:
+            return slots
+        return {slot for _, slot in source.bindings.get((entry.app, entry.group), ())}
+
+    def _expand(self, source: Source, entry: Message) -> None:
+        """Whoever is bound hears what comes into the one channel of a group, or is noticed; of others the verifier."""
+        app, group, seq = entry.app, entry.group, entry.seq
+        heard = self._listen(source, entry)
+        require(heard, f"{self.link}: {app}:{group} seq {seq}, which nobody hears")
+        for slot in heard if entry.channel == MAIN else ():
+            at = app, group, slot
+            last = source.last[at]
+            require(last <= entry.prev, f"{self.link}: {app}:{group} slot {slot} holds {last}, then {seq}")
+            if slot in source.background:
+                source.owed[at] = seq
+                continue
+            if last < entry.prev:  # it pulls; a notice, if not there yet, comes
+                self._count("pulled")
+                if source.behind.get(at, 0) < entry.prev:
+                    source.owed[at] = max(source.owed.get(at, 0), entry.prev)
+            source.last[at] = seq
+
+    def _head(self, source: Source, head: Head) -> None:
+        app, group = head.app, head.group
+        heard = self._listen(source, head)
+        require(heard, f"{self.link}: {app}:{group} head {head.seq}, which nobody hears")
+        for slot in heard - source.background if head.channel == MAIN else ():
+            source.last[app, group, slot] = max(head.seq, source.last[app, group, slot])
+
+    def _unread(self, source: Source, entry: Unread) -> None:
+        self._count(f"unread {entry.mode}")
+        app, group = entry.app, entry.group
+        slots = self._listen(source, entry)
+        require(slots, f"{self.link}: a notice of {app}:{group}, which nobody hears")
+        if entry.beside:
+            slots = slots - (source.asked[app, group, entry.beside] - source.background)
+        for slot in slots & source.background if entry.background else slots:
+            source.behind[app, group, slot] = entry.seq
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
-    def _by_user(self, app: str, user: str, record: Up | Down) -> None:
+    def _by_user(self, app: str, user: str, record: SessionRecord) -> None:
         key = key_of(app, user)
         self._send("sessions", partition_of(key, self._partitions), key, record)
 
@@ -313,6 +435,22 @@ class Gateway:
     def _count(self, what: str) -> None:
         self._trace(f"{self.link}: {what}, {self.address}")
         self.seen[what] = self.seen.get(what, 0) + 1
+
+
+def _learn(source: Source, entry: AudienceSet | AudienceDelta) -> None:
+    """An audience made of sessions; those made of members the verifier follows."""
+    at = entry.app, entry.group, entry.audience
+    if isinstance(entry, AudienceSet):
+        if entry.by == "session":
+            source.asked[at] = _slots(entry.members)
+    elif at in source.asked:
+        source.asked[at] = (source.asked[at] | _slots(entry.entered)) - _slots(entry.left)
+        if entry.ended:
+            del source.asked[at]
+
+
+def _slots(bitmap: str) -> set[int]:
+    return set(BitMap.deserialize(b64decode(bitmap))) if bitmap else set()
 
 
 def _short(entry: Entry) -> str:

@@ -22,9 +22,8 @@ from streams.groups.core import GroupsCore
 from streams.links.core import INPUTS as LINKS_INPUTS
 from streams.links.core import LinksCore
 from streams.users.core import INPUTS as USERS_INPUTS
-from streams.users.core import UsersCore
+from streams.users.core import UsersCore, index
 from tables.batch import Core, Outputs, Record
-from tables.rolls import index
 from tables.rows import LOCAL, Changes, Rows
 from tests.sim.broker import Broker, FencedError, Place, Producer
 from tests.sim.store import SimStore
@@ -235,7 +234,8 @@ class SimLane:
             records, position = log.read(self.store.offset, self._room.rng.randint(1, 40))
             for record in records:
                 if record.key is not None:
-                    local = index(record.key, self.store.get(record.key), record.value, self.store.get)
+                    old = self.store.get(record.key)
+                    local = index(record.key, old, record.value, self.store.get) if self.kind is USERS else {}
                     self.store.write({**local, record.key: record.value}, record.offset + 1)
             self.store.write({}, min(position, end))
             self._room.faults["rows recovered"] += len(records)

@@ -13,12 +13,11 @@ from jobs.verify.judge import judge as judge_topics
 from jobs.verify.world import Row
 from jobs.verify.world import World as Topics
 from streams.groups.core import GroupsCore
-from streams.users.core import UsersCore
+from streams.users.core import UsersCore, index
 from tables import keys
 from tables.linkmap import binding_prefix, pairs
-from tables.rolls import index
 from tests.sim.gateway import require
-from tests.sim.lane import POISON, SimLane
+from tests.sim.lane import POISON, USERS, SimLane
 from tests.sim.store import SimStore
 from topics import catalog, limits
 from topics.codec import decode
@@ -72,7 +71,7 @@ def _judge_topics(world: World, poisoned: set[Place]) -> None:
     topics: dict[str, list[Row]] = {}
     for topic in catalog.CATALOG:
         rows = topics[topic.name] = []
-        if topic.kept_ms is None:
+        if topic.kept_ms is None and topic is not catalog.POLICIES:
             continue
         for partition in range(topic.partitions(world.partitions, world.links)):
             for entry in world.broker.log(topic.name, partition).records():
@@ -119,12 +118,23 @@ def _judge_gateways(world: World, members: Members) -> None:
             if (newest := _newest_seq(world, app, group)) is None:
                 continue
             source = gateway.sources[partition_of(key_of(app, group), world.partitions)]
-            if source.pushed.get((app, group, MAIN)) == newest:
+            if source.pushed.get((app, group, f"{MAIN} 0")) == newest and any(
+                s not in source.background for _, s in bound
+            ):
                 told = source.announced.get((app, group, MAIN))
                 require(told == newest, f"{gateway.link}: {app}:{group} is quiet at {newest}, announced {told}")
             for _, slot in bound:
                 last = source.last[app, group, slot]
-                require(last == newest, f"{gateway.link} slot {slot} holds {app}:{group} up to {last} of {newest}")
+                noticed = source.behind.get((app, group, slot), 0)
+                owed = source.owed.get((app, group, slot), 0)
+                said = f"{gateway.link} slot {slot} holds {app}:{group} up to {last} of {newest}, noticed {noticed}"
+                require(max(last, noticed) >= newest, said)
+                require(noticed >= owed, f"{said}, owed {owed}")
+        turned = gateway.background & gateway.sessions.keys()
+        for source in gateway.sources.values():
+            slots = {slot for bound in source.bindings.values() for _, slot in bound}
+            here = source.background & slots
+            require(here == turned & slots, f"{gateway.link}: in the background {here}, due {turned & slots}")
 
 
 def _newest_seq(world: World, app: str, group: str) -> int | None:
@@ -140,7 +150,8 @@ def _judge_lane(world: World, lane: SimLane) -> None:
     said = SimStore()
     for entry in world.broker.log(*lane.place).records():
         if entry.key is not None:
-            local = index(entry.key, said.get(entry.key), entry.value, said.get)
+            old = said.get(entry.key)
+            local = index(entry.key, old, entry.value, said.get) if lane.kind is USERS else {}
             said.write({**local, entry.key: entry.value}, entry.offset + 1)
     wrong = {key for key in said.rows.keys() | lane.store.rows.keys() if said.get(key) != lane.store.get(key)}
     require(not wrong, f"{lane!r}: rows other than in the changelog: {sorted(wrong)[:5]}")
@@ -201,7 +212,7 @@ def _judge_users_rows(world: World, lane: SimLane, members: Members) -> None:
     for app in ("a", "b"):
         for user in world.users:
             if partition_of(key_of(app, user), world.partitions) == lane.partition:
-                living = {(s.link, s.epoch, s.slot) for s in lane.core.desk.sessions.of(app, user)}
+                living = {(s.link, s.epoch, s.slot) for s in lane.core.desk.sessions.of(app, user) if not s.lost_until}
                 theirs = [s for s in world.sessions() if (s.app, s.user) == (app, user)]
                 up = {(s.address.link, s.address.epoch, s.slot) for s in theirs}
                 require(living == up, f"{lane!r}: sessions of {app}:{user} {living ^ up} differ")

@@ -20,8 +20,10 @@ from tests.sim.store import SimStore
 from topics import limits
 from topics.codec import encode
 from topics.keys import key_of, partition_of
-from topics.messages import MAIN, Send, Signal
+from topics.messages import MAIN, TYPING, Send, Signal
+from topics.policy import Policy, PolicySet
 from topics.relations import AddMembers, CreateGroup, DeleteGroup, RelationRecord, RemoveMembers
+from topics.subscriptions import Level, Subscription
 from topics.wire import ReplyTo, ToRequester, ToSession
 
 #: Limits so small that a short run passes each of them.
@@ -40,7 +42,10 @@ SMALL: Final[dict[str, int]] = {
     "CHORE_ROWS": 2,
     "CHORE_PAGES": 1,
     "RECENT_ENTRIES": 4,
+    "LINK_SLOW_BYTES": 4_000,
 }
+#: The policy of every app, likewise.
+_POLICY: Final = Policy(sessions="any", ground_window_ms=400, presence_window_ms=300, burst_per_s=3)
 _REST_ROUNDS: Final = 400
 _WORKERS: Final = 3
 _BEGAN_MS: Final = 1_000_000
@@ -96,8 +101,7 @@ class World:
 
     def run(self, steps: int) -> None:
         """So many turns, then rest."""
-        for group in self.groups:
-            self.create(group)
+        self._begin()
         for _ in range(steps):
             self.now_ms += self.rng.randint(0, 40)
             for gateway in self.gateways:
@@ -105,6 +109,16 @@ class World:
             self._turn()
             self._revive()
         self.rest()
+
+    def _begin(self) -> None:
+        """The policy is in force before there is anything else."""
+        for app in sorted({app for app, _ in self.groups}):
+            for partition in range(self.partitions):
+                self.broker.append("policies", partition, app.encode(), encode(PolicySet(app, _POLICY)))
+        for lane in self.owners.values():
+            self._run_to_rest(lane)
+        for group in self.groups:
+            self.create(group)
 
     def _turn(self) -> None:
         rng, dice = self.rng, self.rng.random()
@@ -337,6 +351,35 @@ class World:
                 self.rng.choice(self.gateways).up(one.app, one.user, one.device)
             gateway.down(slot)
 
+    def turn(self) -> None:
+        """A client turns away or comes back, perhaps at once."""
+        if (found := self._standing()) is not None:
+            for _ in range(self.rng.choice([1, 1, 2, 3])):
+                found[0].turn(found[1])
+
+    def ask(self) -> None:
+        """A client subscribes to what it shows, no more to what it does not, and watches users."""
+        if (found := self._standing()) is not None:
+            gateway, slot = found
+            app = gateway.sessions[slot].app
+            wants = [self._want() for _ in range(self.rng.randint(1, 4))]
+            gateway.ask(slot, wants, off=self.rng.random() < 0.25)
+            if app == "a" and self.rng.random() < 0.3:
+                gateway.watch(slot, self.rng.sample(self.users, 2))
+
+    def _standing(self) -> tuple[Gateway, int] | None:
+        awake = [one for one in self.gateways if one.sessions and not one.frozen]
+        if not awake:
+            return None
+        gateway = self.rng.choice(awake)
+        return gateway, self.rng.choice(list(gateway.sessions))
+
+    def _want(self) -> Subscription:
+        name = self.rng.choice(self.groups)[1]
+        if self.rng.random() < 0.15:
+            return Subscription(name, "server")
+        return Subscription(name, self.rng.choice(_LEVELS), self.rng.choice([*CHANNELS, MAIN]))
+
     def create(self, group: tuple[str, str]) -> None:
         """A group is asked for, with most of the users."""
         users = self.rng.sample(self.users, self.rng.randint(2, len(self.users)))
@@ -425,7 +468,9 @@ class World:
         """A signal."""
         group = self.rng.choice(self.groups)
         body = Raw(f'"{self._id("s")}"'.encode())
-        self._by_group("messages", *group, encode(Signal(*group, self._sender(group), body, self._channel(group))))
+        kind = self.rng.choice([TYPING, "custom"])
+        said = Signal(*group, self._sender(group), body, self._channel(group), kind)
+        self._by_group("messages", *group, encode(said))
 
     def bad_record(self) -> None:
         """A record that hurts itself."""
@@ -471,10 +516,14 @@ class World:
         return f"{prefix}{self._ids}"
 
 
+_LEVELS: Final[tuple[Level, ...]] = ("messages", "messages", "unread_count", "unread_status", "typing")
 _Action = Callable[[World], None]
 _REQUESTS: Final[tuple[list[_Action], list[int]]] = (
-    [World.burst, World.say_again, World.signal, World.relate, World.rule, World.up, World.down],
-    [24, 8, 5, 14, 22, 34, 11],
+    [
+        *(World.burst, World.say_again, World.signal, World.relate, World.rule, World.up, World.down),
+        *(World.turn, World.ask),
+    ],
+    [24, 8, 5, 14, 22, 34, 11, 9, 14],
 )
 _FAULTS: Final[tuple[list[_Action], list[int]]] = (
     [
