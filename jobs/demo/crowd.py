@@ -326,8 +326,10 @@ class Crowd:
         """Connect who lost the connection; send again what is not answered in time.
 
         Args:
-            everyone: also bring back users who went before they were answered.
+            everyone: also bring back users who went before they were answered, and whose connection broke.
         """
+        for user in [*self._lost] if everyone else ():
+            await self.resume(Return(user))
         for _ in range(self._homeless.qsize()):
             await self._connect(self._homeless.get_nowait())
         for _ in range(self._shows.qsize()):
