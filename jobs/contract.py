@@ -34,7 +34,7 @@ FOLDER: Final = Path(__file__).parents[1] / "docs" / "contract"
 
 #: The topics that anybody outside the pipeline writes or reads.
 PUBLIC: Final = (
-    *(catalog.LINKS, catalog.SESSIONS, catalog.RELATIONS, catalog.MESSAGES, catalog.RESYNC),
+    *(catalog.LINKS, catalog.SESSIONS, catalog.RELATIONS, catalog.MESSAGES, catalog.RESYNC, catalog.LINK_ACKS),
     *(catalog.DELIVERIES, catalog.ANSWERS, catalog.RELATION_EVENTS, catalog.HISTORY, catalog.REJECTS),
 )
 

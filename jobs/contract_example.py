@@ -32,7 +32,7 @@ _FIRST_OFFSET: Final = 41
 _SHOWN: Final = frozenset(
     topic.name
     for topic in (
-        *(catalog.LINKS, catalog.SESSIONS, catalog.RELATIONS, catalog.MESSAGES, catalog.RESYNC),
+        *(catalog.LINKS, catalog.SESSIONS, catalog.RELATIONS, catalog.MESSAGES, catalog.RESYNC, catalog.LINK_ACKS),
         *(catalog.ANSWERS, catalog.DELIVERIES, catalog.HISTORY, catalog.RELATION_EVENTS),
     )
 )
@@ -231,6 +231,31 @@ class _Gateway:
         record = f'{{"t":"resync",{self._address},"source":{source},"have":3}}'
         self._cluster.send(catalog.RESYNC.name, source, None, record.encode())
 
+    def acknowledge(self) -> None:
+        """It handed on what the source wrote."""
+        source = partition_of(key_of(APP, "friends"), PARTITIONS)
+        record = f'{{"t":"ack","link":"L1","epoch":{self._epoch},"source":{source},"number":10}}'
+        self._cluster.send(catalog.LINK_ACKS.name, source, None, record.encode())
+
+    def ground(self) -> None:
+        """Bob's phone is in his pocket."""
+        bob = f'"app":"{APP}","user":"bob","link":"L1","epoch":{self._epoch},"slot":1'
+        self._keyed(catalog.SESSIONS, "bob", f'{{"t":"ground",{bob},"background":true}}')
+
+    def mention(self) -> None:
+        """Ann mentions Bob."""
+        what = f'"app":"{APP}","group":"friends","sender":"ann","device":"phone","client_id":"c-4"'
+        body = f'"tried_at":{_START_MS},"body":{{"text":"Bob?"}},"mentions":["bob"]'
+        self._keyed(catalog.MESSAGES, "friends", f'{{"t":"send",{what},{body}}}')
+
+    def come_back(self) -> None:
+        """Bob's line breaks, and he is back, looking at it."""
+        bob = f'"app":"{APP}","user":"bob"'
+        was = f'"link":"L1","epoch":{self._epoch},"slot":1'
+        self._keyed(catalog.SESSIONS, "bob", f'{{"t":"lost",{bob},{was}}}')
+        resume = f'"device":"phone",{self._address},"slot":1,"was":{{{was}}}'
+        self._keyed(catalog.SESSIONS, "bob", f'{{"t":"resume",{bob},{resume}}}')
+
     def leave(self) -> None:
         """It shuts down."""
         self._links(f'{{"t":"leave","link":"L1","epoch":{self._epoch}}}')
@@ -290,6 +315,10 @@ def steps() -> list[Step]:
             "Bob loses the role: what is sent from here on is not for him. The hints of the last moments are merged.",
             lambda: gateway.give("remove_role_members"),
         ),
+        ("The gateway acknowledges what it handed on of `friends`.", gateway.acknowledge),
+        ("Bob's phone goes into his pocket: from here on he hears notices, in all groups.", gateway.ground),
+        ("Ann mentions him: that he hears at once, and that there is something new.", gateway.mention),
+        ("His line breaks, and he is back at the same slot, looking at it. He pulls.", gateway.come_back),
         ("Ann's connection is closed.", gateway.down),
         ("The gateway shuts down. Its void is the last thing that it would read.", gateway.leave),
     )
