@@ -39,7 +39,7 @@ def lot(desk: Desk, lot: BindingLot) -> None:
 
 
 def _bind(desk: Desk, group: Group, bind: Bind) -> None:
-    if group.members.ordinal_of(bind.user) != bind.ordinal:
+    if not group.members.holds(bind.user, bind.ordinal):
         return
     if (outlet := desk.outbox.outlet(bind.link, bind.epoch, bind.partition)) is not None:
         group.map.bind(bind.ordinal, outlet, bind.slot)

@@ -103,7 +103,10 @@ def test_members_are_a_dict_of_dense_ordinals_never_used_twice_also_where_hashes
             by_ordinal = sorted((ordinal, user) for user, ordinal in oracle.ordinals.items())
             assert list(kept.members) == by_ordinal
             for user in [*_NAMES, "stranger"]:
-                assert kept.members.ordinal_of(user) == oracle.ordinals.get(user)
+                known_at = oracle.ordinals.get(user)
+                assert kept.members.ordinal_of(user) == known_at
+                held_at = [at for at in range(oracle.next + 1) if kept.members.holds(user, at)]
+                assert held_at == ([] if known_at is None else [known_at])
             asked = ["stranger", *reversed(_NAMES), *_NAMES[:3]]
             known = [(user, oracle.ordinals[user]) for user in dict.fromkeys(asked) if user in oracle.ordinals]
             assert kept.members.named(asked) == kept.members.named(iter(asked)) == known
