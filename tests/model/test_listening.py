@@ -333,7 +333,7 @@ class Listening(RuleBasedStateMachine):
     def _send(self, group: str, user: str, channel: str, mentions: list[str], times: int) -> None:
         self.count += 1
         tried, name = self.world.now_ms, f"m{self.count}"
-        send = Send(APP, group, user, "d", name, tried, Raw(encode(name)), channel, mentions=mentions)
+        send = Send(APP, group, user, "d", name, tried, Raw(encode(name)), channel, mentions=tuple(mentions))
         self.world.of_group(catalog.MESSAGES, send, times)
 
     def _command(self, command: RelationRecord) -> None:

@@ -167,10 +167,10 @@ class Gateway:
         self._by_user(one.app, one.user, Down(one.app, one.user, one.address.link, one.address.epoch, slot))
 
     def turn(self, slot: int) -> None:
-        """A client goes to the background, or comes back."""
+        """A client goes to the background, and stays: what it is due around its return is the model's to judge."""
         one = self.sessions[slot]
-        self.background ^= {slot}
-        record = Ground(one.app, one.user, one.address.link, one.address.epoch, slot, slot in self.background)
+        self.background.add(slot)
+        record = Ground(one.app, one.user, one.address.link, one.address.epoch, slot, background=True)
         self._by_user(one.app, one.user, record)
 
     def ask(self, slot: int, wants: list[Subscription], *, off: bool) -> None:

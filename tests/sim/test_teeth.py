@@ -16,6 +16,9 @@ import tables.groups
 from streams.groups import audiences, bindings, cleanup, dispatch
 from streams.groups.desk import Desk
 from streams.links.core import LinksCore
+from streams.users import core as users_core
+from streams.users import sessions
+from streams.users.desk import Desk as UsersDesk
 from tables import sight, structure
 from tables.audiences import Audiences
 from tables.bans import Bans
@@ -27,7 +30,6 @@ from tables.quiet import Quiet
 from tables.roles import Roles
 from tables.rolls import Rolls
 from tables.rows import LOCAL, Rows
-from tables.sessions import Sessions
 from tables.structure import Structure
 from tables.visibility import visible_among
 from tests.sim import lane
@@ -36,6 +38,7 @@ from tests.sim.lane import Applied, SimLane
 from tests.sim.run import run
 from tests.sim.store import SimStore
 from topics.bindings import Bind
+from topics.sessions import Down
 
 _SEEDS: Final = 150
 
@@ -123,12 +126,11 @@ def _bind_strangers() -> Context[Any]:
 
 
 def _late_down_ends_all() -> Context[Any]:
-    def down(self: Sessions, app: str, user: str, link: str, epoch: int, slot: int) -> bool:
-        held = self.of(app, user)
-        self._write(app, user, [])
-        return any((s.link, s.epoch, s.slot) == (link, epoch, slot) for s in held)
+    def down(desk: UsersDesk, down: Down) -> None:
+        held = sessions.held_by(desk, down.app, down.user)
+        sessions._drop(desk, down.app, down.user, held, held)
 
-    return patch.object(Sessions, "down", down)
+    return patch.dict(users_core._SESSIONS, {Down: down})
 
 
 def _version_stands_still() -> Context[Any]:

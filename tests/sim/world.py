@@ -352,7 +352,7 @@ class World:
             gateway.down(slot)
 
     def turn(self) -> None:
-        """A client turns away or comes back, perhaps at once."""
+        """A client turns away, and says so once or more often."""
         if (found := self._standing()) is not None:
             for _ in range(self.rng.choice([1, 1, 2, 3])):
                 found[0].turn(found[1])
