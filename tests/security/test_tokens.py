@@ -215,7 +215,7 @@ async def test_an_owner_tells_another_worker_only_what_its_asker_may_see(
     question: dict[str, Any] = {"app": APP, "group": "s", "user": "ann", "link": "l", "channel": "main"}
     question |= {"t": ask.__struct_config__.tag, "limit": 5, "start": 0, "window": {"limit": 5}, "since": 0}
     question |= {"place_kind": "channel", "place": "main", "which": "white", "request_kind": "invite"}
-    question |= {"member": "ann", "change_set": "lots"}
+    question |= {"member": "ann", "change_set": "lots", "epoch": 1, "slot": 7}
     headers = bearer(signed(role="worker", **claims))
     async with views.client.post(path_of(VIEWS["ask"]), headers=headers, data=encode(question)) as response:
         assert (response.status, (await response.json())["code"]) == (404, ask.missing)

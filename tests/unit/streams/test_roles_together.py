@@ -59,7 +59,7 @@ class Roles(RuleBasedStateMachine):
     @rule(user=_USERS, who=st.sampled_from(_LINKS))
     def up(self, user: str, who: tuple[str, int]) -> None:
         self.slot += 1
-        self._tell("users", (catalog.SESSIONS, Up("app", user, "d", *who, 3, self.slot)))
+        self._tell("users", (catalog.SESSIONS, Up("app", user, f"d{self.slot}", *who, 3, self.slot)))
         if who not in self.dead:
             self.sessions[(*who, self.slot)] = user
 
