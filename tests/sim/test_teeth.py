@@ -13,7 +13,7 @@ import pytest
 from pyroaring import BitMap
 
 import tables.groups
-from streams.groups import audiences, bindings, cleanup, dispatch
+from streams.groups import audiences, bindings, cleanup, dispatch, unread
 from streams.groups.desk import Desk
 from streams.links.core import LinksCore
 from streams.users import core as users_core
@@ -23,6 +23,7 @@ from tables import sight, structure
 from tables.audiences import Audiences
 from tables.bans import Bans
 from tables.channels import Channel
+from tables.ground import Ground
 from tables.linkmap import LinkMap
 from tables.members import Members
 from tables.outbox import Outlet
@@ -199,6 +200,8 @@ _BROKEN: Final[dict[str, Break]] = {
     "who lost a role may still do what it allowed": lambda: patch.object(Roles, "remove", lambda *_: BitMap()),
     "bans are not asked for": lambda: patch.object(Bans, "_live", _nothing),
     "quiet channels are kept in memory only": lambda: patch.object(Quiet, "heard", _heard_in_memory),
+    "notices in place of messages are not told": lambda: patch.object(unread, "_put", lambda *_, **__: 0),
+    "who is in the background is not kept": lambda: patch.object(Ground, "flush", _nothing),
     "quiet channels are not announced": lambda: patch.object(dispatch, "announce_heads", _nothing),
 }
 
