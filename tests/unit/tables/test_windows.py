@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from pyroaring import BitMap
 
 from tables import keys
+from tables.hints import Hints
 from tables.outbox import Outlet
 from tables.rows import Rows
-from tables.hints import Hints
 from tests.cores import Memory, commit
 from topics import limits
 from topics.wire import LinkAddress
