@@ -19,7 +19,7 @@ from jobs.verify.wants import Want
 from topics.deliveries import Changed, Head, SignalOut, Unread
 from topics.messages import TYPING, Message
 from topics.sessions import Unsubscribe
-from topics.subscriptions import MESSAGE_LEVELS, Level
+from topics.subscriptions import MESSAGE_LEVELS, Level, Subscription
 
 Heard = Message | SignalOut | Head
 
@@ -287,7 +287,8 @@ class Hearing:
             return
         named = members if entry.members else told.ordinals_in(entry.audience) or set()
         slots = told.slots_with(named)
-        if told.joined == "none" and (entry.among or not entry.members):
+        for_askers = entry.among or not entry.members
+        if told.joined == "none" and for_askers and entry.what != ["visibility"]:  # of that all hear whom it is about
             strange = {slot for slot in (slots & among if among is not None else slots) if not self._any(slot)}
             if strange:
                 add("hint_wrong", f"{said} for who did not ask: slots {sorted(strange)[:5]}", len(strange))
@@ -402,9 +403,14 @@ class Hearing:
             session = told.registration.sessions.get(slot)
             if since_ms is None or session is None or since_ms >= taken_ms:
                 continue
-            since = told.group.version_at(since_ms)
-            if not told.group.sees_throughout(session.user[1], message.channel, since, message.version):
-                told.wants.end(slot, (level, message.channel), taken_ms)
+            want = (level, message.channel)
+            user, group = session.user[1], told.group
+            asked_ms = session.asked_by(since_ms, Subscription(message.group, *want))
+            early, late = group.version_at(min(since_ms, asked_ms)), group.version_at(since_ms)
+            if not group.sees_throughout(user, message.channel, late, message.version):
+                told.wants.lose_sight(slot, want, taken_ms)
+            elif not group.sees_throughout(user, message.channel, early, late):
+                told.wants.doubt(slot, want, taken_ms)
             elif session.alive(taken_ms) and not self._takes_back(slot, message, level, since_ms):
                 found.add(slot)
         return found

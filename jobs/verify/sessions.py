@@ -20,6 +20,7 @@ from topics.sessions import (
     Up,
     Watch,
 )
+from topics.subscriptions import Subscription
 from topics.wire import SessionId
 
 Asking = Subscribe | Unsubscribe
@@ -71,6 +72,11 @@ class Session:
         """Whether it was in the background, at any time between two moments."""
         before = [on for at_ms, on in self.grounds if at_ms <= from_ms][-1:]
         return {*before, *(on for at_ms, on in self.grounds if from_ms < at_ms <= to_ms)}
+
+    def asked_by(self, at_ms: int, wanted: Subscription) -> int:
+        """When it last asked for something by then, if only by going on here: what it hears is no older than that."""
+        asked = [asked_ms for asked_ms, asking in self.asked if asked_ms <= at_ms and wanted in asking.subscriptions]
+        return max(asked, default=self.up_ms)
 
     def alive(self, at_ms: int) -> bool:
         """Whether it is there at a moment."""
