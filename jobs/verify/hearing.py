@@ -382,10 +382,19 @@ class Hearing:
         wants: list[Want] = [(level, channel) for level in levels]
         for slot in slots:
             self.told.inherit(slot, by_ms)
-        self._unasked({slot for slot in slots if not self.told.wants.may(slot, wants, by_ms)}, where)
+        strange = {slot for slot in slots if not self.told.wants.may(slot, wants, by_ms)}
+        self._unasked({slot for slot in strange if not self._asks_again(slot, wants)}, where)
         if unseen := {slot for slot in slots if not self._sees(slot, channel, version)}:
             said = ", ".join(sorted({self._user(slot) for slot in unseen})[:5])
             self.run.findings.add("heard_unseen", f"{where} {self.told} at version {version}: {said}", len(unseen))
+
+    def _asks_again(self, slot: int, wants: list[Want]) -> bool:
+        """Whether a session that was resumed here had asked for one of these: it gets what it sees of all it had."""
+        session = self.told.registration.sessions.get(slot)
+        if session is None or session.before is None:
+            return False
+        group = self.told.group.key[1]
+        return any(session.asks(Subscription(group, level, channel)) for level, channel in wants)
 
     def _check_joined(self, where: str) -> None:
         if self.told.joined in {"unread_count", "none"}:
@@ -408,7 +417,7 @@ class Hearing:
             asked_ms = session.asked_by(since_ms, Subscription(message.group, *want))
             early, late = group.version_at(min(since_ms, asked_ms)), group.version_at(since_ms)
             if not group.sees_throughout(user, message.channel, late, message.version):
-                told.wants.lose_sight(slot, want, taken_ms)
+                told.wants.end(slot, want, taken_ms)
             elif not group.sees_throughout(user, message.channel, early, late):
                 told.wants.doubt(slot, want, taken_ms)
             elif session.alive(taken_ms) and not self._takes_back(slot, message, level, since_ms):
@@ -452,7 +461,9 @@ class Hearing:
 
     def _any(self, slot: int) -> bool:
         self.told.inherit(slot, self._bulk_ms)
-        return self.told.wants.any(slot, self._bulk_ms)
+        session = self.told.registration.sessions.get(slot)
+        resumed = session is not None and session.before is not None and bool(session.asked)
+        return resumed or self.told.wants.any(slot, self._bulk_ms)
 
     def _user(self, slot: int) -> str:
         session = self.told.registration.sessions.get(slot)

@@ -165,7 +165,6 @@ class Listening:
         if was is not None:
             was.inherit(session.before.slot, at_ms)
             self.wants.tell(slot, was.wants.of(session.before.slot), at_ms)
-            self.wants.allow(slot, was.wants.unseen(session.before.slot))
 
     def learn(self, entry: AudienceSet, where: str) -> None:
         """An audience, told whole."""

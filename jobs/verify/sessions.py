@@ -39,7 +39,7 @@ class Session:
         before: what it was before, where it was resumed.
         down_ms: when it ended, or was lost and not resumed yet.
         lost: it may be resumed still: whether it is bound is open.
-        why: by what it ended, if by another session.
+        why: by what it ended, if by another session, while there was a connection to be told so.
         grounds: when it went to the background (True) or the foreground.
         asked: what it asked to hear, or to hear no more, and when.
         watched: whom it asked to watch (True) or not to, and when.
@@ -78,6 +78,11 @@ class Session:
         asked = [asked_ms for asked_ms, asking in self.asked if asked_ms <= at_ms and wanted in asking.subscriptions]
         return max(asked, default=self.up_ms)
 
+    def asks(self, wanted: Subscription) -> bool:
+        """Whether it asked for something, here or where it was before, and did not take that back."""
+        asking = [record for _, record in self.asked if wanted in record.subscriptions]
+        return bool(asking) and isinstance(asking[-1], Subscribe)
+
     def alive(self, at_ms: int) -> bool:
         """Whether it is there at a moment."""
         return self.up_ms <= at_ms < self.down_ms
@@ -85,7 +90,7 @@ class Session:
     def end(self, at_ms: int, why: str | None = None) -> None:
         """It ends, if it has not."""
         if self.down_ms == NEVER or self.lost:
-            self.why = why
+            self.why = None if self.lost else why
             self.down_ms = min(self.down_ms, at_ms)
             self.lost = False
 

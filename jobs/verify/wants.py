@@ -23,7 +23,6 @@ class Wants:
     _ended: dict[int, dict[Want, int]] = field(default_factory=dict)
     _slots: dict[Want, set[int]] = field(default_factory=dict)
     _last: dict[int, list[Wanted]] = field(default_factory=dict)  # of those that ended: what they heard till then
-    _unseen: dict[int, list[Wanted]] = field(default_factory=dict)  # what they may have lost with sight of a channel
     _may: dict[int, set[Want]] = field(default_factory=dict)  # what they may hear, or not
 
     def tell(self, slot: int, wanted: Iterable[Wanted], at_ms: int) -> None:
@@ -43,23 +42,10 @@ class Wants:
             self._ended.setdefault(slot, {})[want] = at_ms
             self._slots[want].discard(slot)
 
-    def lose_sight(self, slot: int, want: Want, at_ms: int) -> None:
-        """One thing is in force no more: its channel was out of sight. A resume may ask for it again."""
-        self.end(slot, want, at_ms)
-        self._unseen.setdefault(slot, []).append(Wanted(*want))
-
     def doubt(self, slot: int, want: Want, at_ms: int) -> None:
         """One thing may be in force, or not: sight was lost at about the time when it was asked for."""
         self.end(slot, want, at_ms)
-        self.allow(slot, [Wanted(*want)])
-
-    def allow(self, slot: int, wanted: Iterable[Wanted]) -> None:
-        """A session may hear this, and need not."""
-        self._may.setdefault(slot, set()).update((one.level, one.channel) for one in wanted)
-
-    def unseen(self, slot: int) -> list[Wanted]:
-        """What a session that goes on elsewhere may have asked for again."""
-        return [*self._unseen.get(slot, ()), *(Wanted(*want) for want in self._may.get(slot, ()))]
+        self._may.setdefault(slot, set()).add(want)
 
     def drop(self, slot: int, at_ms: int) -> None:
         """A session ended here, or left the group."""
