@@ -218,9 +218,10 @@ class Hearing:
         status = entry.level == "unread_status"
         self._notices.tell(key, entry.seq, entry.count, at_ms, f"{where} {told}", status=status)
         owed = self._owed.get(entry.channel)
-        for due in owed.cover(slots, entry.seq) if owed is not None else ():
+        for slot, due in owed.cover(slots, entry.seq) if owed is not None else ():
             self.run.to_notice.append(at_ms - due.first_ms)
-            if at_ms - due.first_ms > self._window_ms(key) + self.run.settle_ms:
+            by_ms = due.first_ms + self._window_ms(key)
+            if at_ms > by_ms + self.run.settle_ms and not self._grounded(slot, due.first_ms, by_ms):
                 add("link_missed" if due.push else "unread_late", f"{where} {told}: {entry.channel} up to {entry.seq}")
 
     def _noticed(self, entry: Unread) -> set[int]:
@@ -330,6 +331,12 @@ class Hearing:
                 self._judge_missed(missed)
         self._notices.close(self._window_ms, str(told))
 
+    def _grounded(self, slot: int, from_ms: int, to_ms: int) -> bool:
+        """Whether a session turned away or came back meanwhile: then what was on its way may have passed it by."""
+        session = self.told.registration.sessions.get(slot)
+        grounds = [] if session is None else session.grounds[1:]
+        return any(from_ms <= at_ms <= to_ms + _BATCH_MS for at_ms, _ in grounds)
+
     def _judge_missed(self, missed: Missed) -> None:
         due, slot, told, run = missed.due, missed.slot, self.told, self.run
         late_ms = due.last_ms + run.settle_ms + run.policies.last(told.group.key[0]).unread_window_ms
@@ -342,9 +349,9 @@ class Hearing:
             return
         if told.registration.first_void_ms <= late_ms or session is None or session.down_ms <= late_ms:
             return
-        if told.turns.between(slot, due.last_ms - _BATCH_MS, late_ms):
-            return
-        if any(due.last_ms - _BATCH_MS <= at_ms <= late_ms for at_ms, _ in session.grounds[1:]):
+        if told.turns.between(slot, due.last_ms - _BATCH_MS, late_ms) or self._grounded(
+            slot, due.last_ms - _BATCH_MS, late_ms
+        ):
             return
         user, later = session.user[1], told.group.version_at(late_ms)
         if told.group.sees_throughout(user, message.channel, message.version, max(message.version, later)):

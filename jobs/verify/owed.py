@@ -49,12 +49,12 @@ class Owed:
             else:
                 due.last, due.last_ms, due.push = message, kept_ms, due.push and push
 
-    def cover(self, slots: Iterable[int], seq: int) -> Iterator[Due]:
-        """A notice tells these sessions of all up to `seq`; gives what each waited for."""
+    def cover(self, slots: Iterable[int], seq: int) -> Iterator[tuple[int, Due]]:
+        """A notice tells these sessions of all up to `seq`; gives each and what it waited for."""
         for slot in slots:
             if (due := self._due.get(slot)) is not None and seq >= due.last.seq:
                 del self._due[slot]
-                yield due
+                yield slot, due
 
     def left(self) -> Iterator[Missed]:
         """What nobody was told."""

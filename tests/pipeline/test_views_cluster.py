@@ -140,7 +140,7 @@ class Cluster:
 
 def path_of(view: View, group: str) -> str:
     names = {"channel": "main", "user": "ann", "member": "ann", "link": "L1", "role": "everyone"}
-    return view.path.format(app=APP, group=group, category="none", change_set="none", **names)
+    return view.path.format(app=APP, group=group, category="none", change_set="none", epoch=0, slot=1, **names)
 
 
 async def until(check: Callable[[], Awaitable[Any]], within_s: float = 90.0) -> Any:
