@@ -173,8 +173,24 @@ class _Ears(Handler):
 class Crowd:
     """All users of the demo's app, on its links."""
 
-    def __init__(self, app: str, links: Sequence[str], make_link: Callable[[str, Handler], SimulatedLink]) -> None:
+    def __init__(
+        self,
+        app: str,
+        links: Sequence[str],
+        make_link: Callable[[str, Handler], SimulatedLink],
+        *,
+        subscribes: bool = True,
+    ) -> None:
+        """Nobody is there yet.
+
+        Args:
+            app: whose users they are.
+            links: the names of its links.
+            make_link: makes one.
+            subscribes: whether sessions subscribe to what they show.
+        """
         self.counts = Counts()
+        self._subscribes = subscribes
         self.pending: dict[str, Pending] = {}
         self.commands: dict[str, str] = {}  # request -> what is not answered yet
         self._app = app
@@ -358,7 +374,7 @@ class Crowd:
     def look_at(self, link: str, group: str, slots: Sequence[int]) -> None:
         """Sessions hear a group: they subscribe to what they show of it, if they did not before."""
         sessions = self.links[link].sessions
-        for slot in slots:
+        for slot in slots if self._subscribes else ():
             if (session := sessions.get(slot)) is not None and (session.user, group) not in self._showing:
                 self._showing.add((session.user, group))
                 if shown(session.user, group):

@@ -33,6 +33,7 @@ from jobs.problem import Problem
 
 _BEGIN_S: Final = 120.0
 _QUIET_S: Final = 120.0
+_NOTICES_S: Final = 40.0
 _TICK_S: Final = 0.01
 _TEND_S: Final = 0.5
 _CHECK_S: Final = 1.0
@@ -206,11 +207,13 @@ class Play:
                 left = [*self._crowd.pending, *self._crowd.commands.values()]
                 raise Problem(f"{len(left)} sends and commands are not answered after {_QUIET_S:.0f} s: {left[:5]}")
         await self._crowd.tend()
-        self.stage = "waiting for the last notices"
+        self.stage = "waiting for the last notices"  # what is missed then is told with the verdict
+        until_s = time.monotonic() + _NOTICES_S
         while self._crowd.missed() and time.monotonic() < until_s:
             await self._crowd.tend()
             await asyncio.sleep(_TEND_S)
         self.stage = "waiting for the stores"
+        until_s = time.monotonic() + _QUIET_S
         calm = 0
         while calm < _CALM_LOOKS:
             lag = await asyncio.to_thread(self._cluster.lag)

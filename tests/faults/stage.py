@@ -215,7 +215,8 @@ class Stage(Cluster):
             seed: of what the users do.
             most_s: the block takes no longer.
             settle_ms: how long a session may wait to be heard of, as long as no worker is there to bind it.
-            first_release: workers of 0.1.0 take part: they know no servers, and write no notices to persons.
+            first_release: workers of 0.1.0 take part: they know no servers, no sessions that turn away, are lost or
+                subscribe, and write no notices to persons.
         """
         async with self.loads(1, seed, most_s, settle_ms, first_release=first_release) as (scene,):
             yield scene
@@ -234,7 +235,7 @@ class Stage(Cluster):
         self.judged_good = False
         await asyncio.to_thread(self.set_up)
         size = replace(_SIZE, seconds=most_s, rate=_SIZE.rate // apps, team_rate=_SIZE.team_rate // apps)
-        size = replace(size, hall=0) if first_release else size
+        size = replace(size, hall=0, turns=0, losses=0, burst_s=0) if first_release else size
         scenes = [Scene(self, seed, size, f"-{app}" if app else "") for app in range(apps)]
         try:
             await asyncio.gather(*(scene.begin() for scene in scenes))
@@ -358,7 +359,7 @@ class Scene:
         self._scenario = two_links(write(seed, size))
         self.groups = list(self._scenario.groups)
         self.partitions = {partition_of(key_of(self.app, group), settings.partitions) for group in self.groups}
-        self.crowd = Crowd(self.app, LINKS[:2], self._link)
+        self.crowd = Crowd(self.app, LINKS[:2], self._link, subscribes=size.losses > 0)
         self._play = Play(self._scenario, stage, self.crowd)
         self._task: asyncio.Task[None] | None = None
 
