@@ -221,7 +221,7 @@ class Hearing:
         for slot, due in owed.cover(slots, entry.seq) if owed is not None else ():
             self.run.to_notice.append(at_ms - due.first_ms)
             by_ms = due.first_ms + self._window_ms(key)
-            if at_ms > by_ms + self.run.settle_ms and not self._grounded(slot, due.first_ms, by_ms):
+            if at_ms > by_ms + self.run.settle_ms and not self._grounded(slot, due.first_ms, by_ms, {False}):
                 add("link_missed" if due.push else "unread_late", f"{where} {told}: {entry.channel} up to {entry.seq}")
 
     def _noticed(self, entry: Unread) -> set[int]:
@@ -331,11 +331,11 @@ class Hearing:
                 self._judge_missed(missed)
         self._notices.close(self._window_ms, str(told))
 
-    def _grounded(self, slot: int, from_ms: int, to_ms: int) -> bool:
-        """Whether a session turned away or came back meanwhile: then what was on its way may have passed it by."""
+    def _grounded(self, slot: int, from_ms: int, to_ms: int, turned: set[bool]) -> bool:
+        """Whether a session turned away (True) or came back then: what was on its way may have passed it by."""
         session = self.told.registration.sessions.get(slot)
         grounds = [] if session is None else session.grounds[1:]
-        return any(from_ms <= at_ms <= to_ms + _BATCH_MS for at_ms, _ in grounds)
+        return any(from_ms - _BATCH_MS <= at_ms <= to_ms + _BATCH_MS and on in turned for at_ms, on in grounds)
 
     def _judge_missed(self, missed: Missed) -> None:
         due, slot, told, run = missed.due, missed.slot, self.told, self.run
@@ -350,7 +350,7 @@ class Hearing:
         if told.registration.first_void_ms <= late_ms or session is None or session.down_ms <= late_ms:
             return
         if told.turns.between(slot, due.last_ms - _BATCH_MS, late_ms) or self._grounded(
-            slot, due.last_ms - _BATCH_MS, late_ms
+            slot, due.last_ms, late_ms, {False, True}
         ):
             return
         user, later = session.user[1], told.group.version_at(late_ms)

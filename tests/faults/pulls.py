@@ -46,6 +46,8 @@ class Pulls:
             return
         head: int = newest["head"]
         assert seqs(newest) == list(range(max(1, head - _LIMIT + 1), head + 1))
+        if head == 0:
+            return
         middle = await self._page(group, after=head // 2)
         assert middle is None or seqs(middle)[:1] == [head // 2 + 1]
         before = head // 2 + 2
