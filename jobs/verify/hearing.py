@@ -335,7 +335,8 @@ class Hearing:
         """Whether a session turned away (True) or came back then: what was on its way may have passed it by."""
         session = self.told.registration.sessions.get(slot)
         grounds = [] if session is None else session.grounds[1:]
-        return any(from_ms - _BATCH_MS <= at_ms <= to_ms + _BATCH_MS and on in turned for at_ms, on in grounds)
+        first_ms = from_ms - self.run.settle_ms  # it may have been applied so much later
+        return any(first_ms <= at_ms <= to_ms + _BATCH_MS and on in turned for at_ms, on in grounds)
 
     def _judge_missed(self, missed: Missed) -> None:
         due, slot, told, run = missed.due, missed.slot, self.told, self.run

@@ -106,8 +106,6 @@ class Registrations:
     def _take(self, row: Row, record: SessionRecord) -> None:
         of_user = self.of_user.setdefault((record.app, record.user), UserSessions())
         self._take_voids(of_user, row.at_ms)
-        if isinstance(record, Up | Resume) and self.get(record.link, record.epoch).dead(row.partition, row.at_ms):
-            return  # nothing begins on a link that is known to be dead
         began = of_user.take(row.at_ms, record, self._policies.of(record.app, row.at_ms))
         if began is not None:
             self.get(began.at.link, began.at.epoch).sessions.setdefault(began.slot, began)

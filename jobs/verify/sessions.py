@@ -40,6 +40,7 @@ class Session:
         down_ms: when it ended, or was lost and not resumed yet.
         lost: it may be resumed still: whether it is bound is open.
         why: by what it ended, if by another session, while there was a connection to be told so.
+        by: which one took its place.
         grounds: when it went to the background (True) or the foreground.
         asked: what it asked to hear, or to hear no more, and when.
         watched: whom it asked to watch (True) or not to, and when.
@@ -54,6 +55,7 @@ class Session:
     down_ms: int = NEVER
     lost: bool = False
     why: str | None = None
+    by: Session | None = None
     grounds: list[tuple[int, bool]] = field(default_factory=list)
     asked: list[tuple[int, Asking]] = field(default_factory=list)
     watched: list[tuple[int, bool, Watch | Unwatch]] = field(default_factory=list)
@@ -192,6 +194,7 @@ class UserSessions:
                 or (policy.sessions == "one_per_platform" and session.platform == new.platform)
             ):
                 session.end(new.up_ms, "replaced")
+                session.by = new
 
 
 _CLOCKS_MS = 2_000  # how far the moment of a record's append and that of its taking may be apart

@@ -81,9 +81,15 @@ class SessionNews:
                     self._judge_watcher(registration, session)
 
     def _judge_end(self, registration: Registration, session: Session) -> None:
+        if session.by is not None and self._dead(session.by):
+            return  # it may be that nothing began there, and nothing ended here
         if (registration, session.slot) not in self._ended:
             said = f"slot {session.slot} of {session.user[1]} on {registration}: {session.why}"
             self._findings.add("ended_untold", said)
+
+    def _dead(self, session: Session) -> bool:
+        """Whether a session's link was dead, or about to be, when it began."""
+        return self._registrations.get(session.at.link, session.at.epoch).first_void_ms < session.up_ms + _LATE_MS
 
     def _judge_resumes(self, of_user: UserSessions, due_before_ms: int) -> None:
         due: dict[tuple[Registration, int], list[bool | None]] = defaultdict(list)
@@ -109,6 +115,9 @@ class SessionNews:
             for user in record.users
         }
         for user in session.watches() - refused:
+            of_user = self._registrations.of_user.get((session.user[0], user))
+            if of_user is not None and any(map(self._dead, of_user.by_at.values())):
+                continue
             said = f"slot {session.slot} on {registration}: {user}"
             if (presence := told.get(user)) is None:
                 self._findings.add("presence_missed", said)

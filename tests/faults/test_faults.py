@@ -124,7 +124,7 @@ async def test_three_groups_and_two_users_workers_share_the_load_the_first_are_r
         for name in added:
             await asyncio.to_thread(stage.start, name)
             scene.planned.append(f"{name} came")
-        await scene.until(shared, 90, "the workers of each role share its partitions")
+        await scene.until(shared, 180, "the workers of each role share its partitions")
         await scene.until(
             lambda: all(stage.health(name)["counts"]["records"] > 0 for name in added), 30, "all are at work"
         )
