@@ -52,7 +52,7 @@ async def test_workers_are_killed_in_the_middle_of_a_batch_at_each_step(stage: S
         ("users", "before the commit"),
         ("sinks", "before the commit"),  # and after the stores were written
     ]
-    async with stage.load(seed=1, most_s=LONG_S) as scene:
+    async with stage.load(seed=1, most_s=LONG_S, settle_ms=WAIT_MS) as scene:
         for name, step in kills:
             happened = await scene.happens(name, Plan(name, step, batch=5))
             assert (happened.plan.step, happened.lane.split("/")[0], happened.records > 0) == (step, name, True)
@@ -201,7 +201,7 @@ async def test_redis_is_flushed_under_load_and_pages_stay_whole(stage: Stage) ->
 
 
 async def test_cassandra_is_away_for_a_while_under_load(services: Services, stage: Stage) -> None:
-    async with stage.load(seed=4) as scene, Pulls(stage, scene.app) as pulls:
+    async with stage.load(seed=4, settle_ms=WAIT_MS) as scene, Pulls(stage, scene.app) as pulls:
 
         def stored() -> int:
             count: int = stage.health("sinks")["counts"]["stored"]
