@@ -23,6 +23,7 @@ BACKGROUND: Final = b"f"  # + link + epoch + chunk: slots that are in the backgr
 UNREAD: Final = b"l"  # + group + channel: new messages that are still to be told as a notice
 CHORE: Final = b"w"  # + what: a clean-up under way
 NUMBERS: Final = b"n"  # the last lot's number for each link
+ACKNOWLEDGING: Final = b"K"  # the links that acknowledge, and which of them are overrun
 EXPIRY: Final = b"d"  # + moment + group + life + what: a request or code ends then
 
 # Rows of the parts of a group: + group + first ordinal of its life, so that a later life sees none of them.

@@ -13,8 +13,9 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
+from msgspec.structs import astuple
 
-from tables import keys
+from tables import keys, versions
 from tables.backlog import LinkBacklog
 from tables.batch import Outputs
 from tables.rows import Rows
@@ -135,15 +136,12 @@ _URGENT: Final = b',"urgent":true'
 _OVERRUN: Final = b',"overrun":true'
 
 
-class _Numbered(msgspec.Struct, array_like=True):
-    """An outlet as the row names it; the last two only where one of them is true, so that older workers can read it."""
+class _Acknowledging(msgspec.Struct, array_like=True):
+    """A registration that acknowledges what it applied."""
 
     link: str
     epoch: int
-    partition: int
-    number: int
-    acknowledges: bool = False
-    overrun: bool = False
+    overrun: bool
 
 
 class Outbox:
@@ -160,12 +158,13 @@ class Outbox:
         self.any_slow = False
         self._outlets: dict[tuple[str, int], Outlet] = {}
         if stored := rows.get(keys.NUMBERS):
-            for one in _decode_numbers(stored):
-                if not voids.covers(one.link, one.epoch):
-                    outlet = Outlet(LinkAddress(one.link, one.epoch, one.partition), one.number)
-                    outlet.overrun = one.overrun
-                    outlet.backlog = LinkBacklog() if one.acknowledges else None
-                    self._outlets[one.link, one.epoch] = outlet
+            for link, epoch, partition, number in _decode_numbers(stored):
+                if not voids.covers(link, epoch):
+                    self._outlets[link, epoch] = Outlet(LinkAddress(link, epoch, partition), number)
+        self._acknowledging = rows.get(keys.ACKNOWLEDGING) or _NONE
+        for one in _decode_acknowledging(self._acknowledging):
+            if (outlet := self.find(one.link, one.epoch)) is not None:
+                outlet.overrun, outlet.backlog = one.overrun, LinkBacklog()
 
     def outlet(self, link: str, epoch: int, partition: int) -> Outlet | None:
         """The outlet of a registration, opened if need be; None if it is dead."""
@@ -204,8 +203,23 @@ class Outbox:
                 for lot in lots:
                     out.send(catalog.DELIVERIES.name, outlet.address.partition, None, lot)
         if used:
-            self._rows.put(keys.NUMBERS, _encode_numbers([_numbered(outlet) for outlet in self._outlets.values()]))
+            numbers = [(*astuple(outlet.address), outlet.number) for outlet in self._outlets.values()]
+            self._rows.put(keys.NUMBERS, _encode(numbers))
+            self._keep_acknowledging()
         self._report(out)
+
+    def _keep_acknowledging(self) -> None:
+        """Write who acknowledges, and who is overrun, if that is other than what was written."""
+        found = [
+            _Acknowledging(outlet.address.link, outlet.address.epoch, outlet.overrun)
+            for outlet in self._outlets.values()
+            if outlet.backlog is not None
+        ]
+        if (row := _encode(found)) != self._acknowledging:
+            if any(one.overrun for one in found):
+                versions.GROUPS.mark(self._rows)  # who does not know the row would write to a link that is overrun
+            self._rows.put(keys.ACKNOWLEDGING, row)
+            self._acknowledging = row
 
     def _report(self, out: Outputs) -> None:
         """Say how the links stand."""
@@ -222,15 +236,10 @@ class Outbox:
         out.gauges |= {"links_slow": slow, "links_overrun": overrun, "links_backlog_bytes": behind}
 
 
-def _numbered(outlet: Outlet) -> tuple[object, ...]:
-    address = outlet.address
-    known = (address.link, address.epoch, address.partition, outlet.number)
-    acknowledges = outlet.backlog is not None
-    return (*known, acknowledges, outlet.overrun) if acknowledges or outlet.overrun else known
-
-
-_encode_numbers = msgspec.msgpack.Encoder().encode
-_decode_numbers = msgspec.msgpack.Decoder(list[_Numbered]).decode
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode_numbers: Final = msgspec.msgpack.Decoder(list[tuple[str, int, int, int]]).decode
+_decode_acknowledging: Final = msgspec.msgpack.Decoder(list[_Acknowledging]).decode
+_NONE: Final = _encode([])
 
 
 class Lots:

@@ -21,6 +21,5 @@ def acknowledge(desk: Desk, ack: Ack) -> None:
         return
     if outlet.backlog is None:
         outlet.backlog = LinkBacklog()
-        desk.mark_rows()
     outlet.backlog.acknowledged(ack.number)
     outlet.judge(desk.now_ms)

@@ -249,9 +249,7 @@ class Stage(Cluster):
         finally:
             await asyncio.gather(*(scene.end() for scene in scenes))
         spared = {"person_untold"} if first_release else set()
-        report = await asyncio.to_thread(
-            self._judged, whole, set().union(*(one.unjudged for one in scenes)), spared
-        )
+        report = await asyncio.to_thread(self._judged, whole, set().union(*(one.unjudged for one in scenes)), spared)
         for scene in scenes:
             scene.whole_world, scene.report = whole, report
         self.judged_good = True

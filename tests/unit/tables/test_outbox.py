@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tables import keys
+from tables.backlog import LinkBacklog
 from tables.batch import Outputs
 from tables.outbox import BINDINGS_HEAD, Lots, Outbox, cut
 from tables.rows import Rows
@@ -156,6 +157,7 @@ def test_an_overrun_link_stays_so_over_a_restart_and_what_was_dropped_is_counted
     outlet = kept.outbox.outlet("l", 1, 0)
     assert outlet is not None
     outlet.entries.append(_entry(1))
+    outlet.backlog = LinkBacklog()
     outlet.run_over()
     [lot] = kept.drain()
     assert (lot.number, lot.entries, lot.overrun) == (1, [], True)
@@ -175,13 +177,18 @@ def test_an_overrun_link_stays_so_over_a_restart_and_what_was_dropped_is_counted
     assert not outlet.overrun
 
 
-def test_the_row_of_a_link_that_never_acknowledged_is_as_older_workers_know_it() -> None:
+def test_until_a_link_is_overrun_the_rows_are_as_older_workers_know_them() -> None:
     kept = _Kept()
     outlet = kept.outbox.outlet("l", 1, 7)
     assert outlet is not None
     outlet.entries.append(_entry(1))
+    outlet.backlog = LinkBacklog()
     kept.drain()
     assert msgspec.msgpack.decode(kept.store.rows[keys.NUMBERS]) == [["l", 1, 7, 1]]
+    assert keys.STAMP not in kept.store.rows
+    outlet.run_over()
+    kept.drain()
+    assert keys.STAMP in kept.store.rows, "they would write to it"
 
 
 def test_an_idle_outbox_writes_nothing() -> None:
