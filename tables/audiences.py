@@ -19,7 +19,7 @@ from pyroaring import BitMap
 
 from tables.outbox import Outbox, Outlet
 from tables.rows import Rows
-from tables.told import AudienceIds, AudienceRow, AudienceRows
+from tables.told import AudienceIds, AudienceRows
 from tables.voids import Voids
 
 if TYPE_CHECKING:
@@ -349,15 +349,8 @@ class Audiences:
     def flush(self) -> None:
         """Write what changed to the rows."""
         for audience in self._dirty:
-            if not audience.places:
-                continue
-            if audience.told:
-                told = [outlet.address for outlet in audience.told]
-                self._rows.put(audience.id, AudienceRow(audience.version, list(audience.places), told))
-                audience.stored = True
-            elif audience.stored:
-                self._rows.delete(audience.id)
-                audience.stored = False
+            if audience.places:
+                self._rows.keep(audience, list(audience.places))
         self._dirty = {}
 
     @property

@@ -17,7 +17,7 @@ import msgspec
 from pyroaring import BitMap
 
 from tables import keys
-from tables.audiences import Audiences, Flip
+from tables.audiences import Audience, Audiences, Flip
 from tables.bans import Bans
 from tables.change_sets import ChangeSets
 from tables.channels import Channel
@@ -28,13 +28,13 @@ from tables.maplog import MapLog
 from tables.members import Members
 from tables.mutes import Mutes
 from tables.origins import Origins
-from tables.outbox import Outbox
+from tables.outbox import Outbox, Outlet
 from tables.profiles import Profiles
 from tables.requests import Requests
 from tables.rows import Rows
 from tables.sight import GroupSight
 from tables.structure import Place, Structure
-from tables.subscriptions import Subscriptions
+from tables.subscriptions import Kind, Subscribers, Subscriptions
 from tables.told import AudienceIds
 from tables.voids import Voids
 from topics import limits
@@ -203,7 +203,7 @@ class Group:
             return [MAIN]
         if not self.ruled or len(self.structure.channels) > limits.BOUND_HEADS:
             return []
-        return [channel for channel in self.structure.channels if self.audiences.of(channel) is None]
+        return [channel for channel in self.structure.channels if self.audience_of(channel) is None]
 
     @cached_property
     def structure(self) -> Structure:
@@ -223,9 +223,7 @@ class Group:
     @property
     def plain(self) -> bool:
         """Whether everybody in it hears everything unasked."""
-        return (
-            not self.ruled and self.joined == "messages" and not (self._subscribed or "subscriptions" in self.__dict__)
-        )
+        return not self.ruled and self.joined == "messages" and not self.asked
 
     @property
     def asked(self) -> bool:
@@ -236,6 +234,21 @@ class Group:
     def subscriptions(self) -> Subscriptions:
         """What sessions asked to hear of it."""
         return Subscriptions(self._rows, self._outbox, self.map, self.key, self._first, self._subscribed, self._ids)
+
+    def audience_of(self, channel: str) -> Audience | None:
+        """The members who see a channel; None: all do."""
+        return self.audiences.of(channel) if self.ruled else None
+
+    def subscribers(self, kind: Kind, channel: str = "") -> Subscribers | None:
+        """The sessions that subscribed to something; None where none did."""
+        return self.subscriptions.of(kind, channel) if self.asked else None
+
+    def unlearn(self, outlet: Outlet) -> None:
+        """A link knows no audience of it any more: it begins anew."""
+        if self.ruled:
+            self.audiences.forget(outlet)
+        if self.asked:
+            self.subscriptions.forget(outlet)
 
     def touched(self, touched: Mapping[Place, BitMap]) -> None:
         """The structure changed: the visibility of these places may be another one for these members."""

@@ -18,6 +18,7 @@ from tables.deaths import Deaths
 from tables.rows import Changes, Rows
 from tables.voids import Voids
 from topics.keys import key_of
+from topics.wire import LinkAddress
 
 
 class Session(NamedTuple):
@@ -50,6 +51,11 @@ class Session(NamedTuple):
     turned_at: int = 0
     asked: int = 0
     watched: int = 0
+
+    @property
+    def address(self) -> LinkAddress:
+        """Where its deliveries go."""
+        return LinkAddress(self.link, self.epoch, self.partition)
 
     def at(self, link: str, epoch: int, slot: int) -> bool:
         """Whether it is this connection."""

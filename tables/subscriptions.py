@@ -283,8 +283,7 @@ class Subscriptions:
     def end_all(self) -> None:
         """The group ended: links forget all of it by themselves, but for visitors'."""
         for subscribers in self._of.values():
-            for outlet in subscribers.outlets:
-                self._remove(subscribers, outlet, BitMap(subscribers.on(outlet)))
+            self._clear(subscribers)
 
     def lose_sight(self, channels: Iterable[str], ordinals: BitMap) -> Iterator[Ended]:
         """These members don't see these channels any more. Costs what is lost, and a look at each link."""
@@ -295,17 +294,14 @@ class Subscriptions:
                     self._remove(subscribers, outlet, slots)
                     yield Ended(subscribers.topic, outlet, slots)
 
-    def close(self, channels: Iterable[str], *, visitors_only: bool) -> Iterator[Ended]:
+    def close(self, channels: Iterable[str], *, visitors_only: bool = False) -> None:
         """Channels are gone, or visitors see them no more: nobody, or no visitor, subscribes to them."""
         for subscribers in self._of_channels(channels):
             if subscribers.topic.visitors or not visitors_only:
-                for outlet in subscribers.outlets:
-                    slots = BitMap(subscribers.on(outlet))
-                    self._remove(subscribers, outlet, slots)
-                    yield Ended(subscribers.topic, outlet, slots)
+                self._clear(subscribers)
 
     def visited(self) -> list[str]:
-        """The channels with visitors."""
+        """The channels with visitors; empty: the group."""
         return [topic.channel for topic, subscribers in self._of.items() if topic.visitors and subscribers.outlets]
 
     def prune(self, voids: Voids) -> None:
@@ -353,13 +349,7 @@ class Subscriptions:
         """Write what changed to the rows; forget what nobody has."""
         for subscribers in self._dirty:
             subscribers.flush()
-            if subscribers.told:
-                told = [outlet.address for outlet in subscribers.told]
-                self._told_rows.put(subscribers.id, AudienceRow(subscribers.version, [], told, *subscribers.topic))
-                subscribers.stored = True
-            elif subscribers.stored:
-                self._told_rows.delete(subscribers.id)
-                subscribers.stored = False
+            self._told_rows.keep(subscribers, [], *subscribers.topic)
             if not subscribers.told and not subscribers.outlets:
                 self._of.pop(subscribers.topic, None)
         self._dirty = {}
@@ -372,6 +362,10 @@ class Subscriptions:
     def _of_channels(self, channels: Iterable[str]) -> list[Subscribers]:
         found = (self._of.get(Topic(kind, channel)) for channel in channels for kind in _OF_CHANNELS)
         return [subscribers for subscribers in found if subscribers is not None]
+
+    def _clear(self, subscribers: Subscribers) -> None:
+        for outlet in subscribers.outlets:
+            self._remove(subscribers, outlet, BitMap(subscribers.on(outlet)))
 
     def _remove(self, subscribers: Subscribers, outlet: Outlet, slots: BitMap) -> None:
         if removed := subscribers.remove(outlet, slots):

@@ -7,12 +7,16 @@ while the group lives, whichever kind has them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from tables import keys
 from tables.rows import Rows
 from topics.wire import LinkAddress
+
+if TYPE_CHECKING:
+    from tables.outbox import Outlet
 
 
 class AudienceRow(msgspec.Struct, array_like=True):
@@ -35,6 +39,22 @@ class AudienceRow(msgspec.Struct, array_like=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(AudienceRow).decode
+
+
+class KnownAudience(Protocol):
+    """An audience as links were told of it.
+
+    Attributes:
+        id: names it.
+        version: the group's version when a link was last told of a change.
+        told: the links that know it.
+        stored: whether there is a row of it.
+    """
+
+    id: int
+    version: int
+    told: dict[Outlet, None]
+    stored: bool
 
 
 class AudienceIds:
@@ -67,9 +87,15 @@ class AudienceRows:
         for key, value in self._rows.scan(self._prefix):
             yield int.from_bytes(key[len(self._prefix) :], "big"), _decode(value)
 
-    def put(self, audience: int, row: AudienceRow) -> None:
-        """Write one."""
-        self._rows.put(self._prefix + keys.u32(audience), _encode(row))
+    def keep(self, one: KnownAudience, places: list[str], kind: str = "", channel: str = "") -> None:
+        """Write one as long as any link knows it; see `AudienceRow`."""
+        if one.told:
+            row = AudienceRow(one.version, places, [outlet.address for outlet in one.told], kind, channel)
+            self._rows.put(self._prefix + keys.u32(one.id), _encode(row))
+            one.stored = True
+        elif one.stored:
+            self.delete(one.id)
+            one.stored = False
 
     def delete(self, audience: int) -> None:
         """No link knows it any more."""

@@ -73,3 +73,8 @@ class ToRequester(Wire, tag="requester", frozen=True):
 
 
 ReplyTo = ToSession | ToRequester
+
+
+def slot_of(reply: ReplyTo | None) -> int | None:
+    """The session an answer is for, as the answer names it."""
+    return reply.slot if isinstance(reply, ToSession) else None

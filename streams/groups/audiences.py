@@ -29,14 +29,19 @@ class Reach(NamedTuple):
     version: int
     outlets: Sequence[Outlet]
 
+    def put(self, entry: bytes) -> int:
+        """Put an encoded entry into each link's lot; returns how many they are."""
+        for outlet in self.outlets:
+            outlet.entries.append(entry)
+        return len(self.outlets)
+
 
 def listeners(group: Group, channel: str) -> Reach:
     """The members who see a channel and listen.
 
     Links that do not know the audience are told first. O(links).
     """
-    audience = group.audiences.of(channel) if group.ruled else None
-    if audience is None:
+    if (audience := group.audience_of(channel)) is None:
         return Reach(0, 0, group.map.outlets)
     reached = audience.reach(group.map)
     for outlet in reached:

@@ -10,7 +10,7 @@ from tables.groups import Group
 from tables.linkmap import binding_prefix, pairs
 from tables.subscriptions import subscription_prefix
 from topics.bindings import Bind, BindingLot, Grounded, Listen, Unbind, Unlisten
-from topics.codec import Malformed, encode
+from topics.codec import encode
 from topics.deliveries import Background
 from topics.links import Void
 from topics.resync import Resync
@@ -19,8 +19,7 @@ from topics.resync import Resync
 def lot(desk: Desk, lot: BindingLot) -> None:
     """Bind members' sessions, unbind those that ended. A bind of who is no member, or of a dead link, is refused."""
     highest = max([one.partition for one in lot.entries if not isinstance(one, Unbind)], default=0)
-    if highest >= desk.links:
-        raise Malformed("bad_address", f"partition {highest} of {desk.links}")
+    desk.check_partition(highest)
     group: Group | None = None
     for entry in lot.entries:
         if isinstance(entry, Grounded):
@@ -55,10 +54,8 @@ def void(desk: Desk, void: Void) -> None:
 
 def resync(desk: Desk, resync: Resync) -> None:
     """Give a link all its bindings here anew, beginning with a lot that says so."""
-    if resync.partition >= desk.links:
-        raise Malformed("bad_address", f"partition {resync.partition} of {desk.links}")
-    if resync.source != desk.partition:
-        raise Malformed("wrong_partition", f"for source {resync.source} on partition {desk.partition}")
+    desk.check_partition(resync.partition)
+    desk.check_source(resync.source)
     desk.counts["resyncs"] += 1
     if (outlet := desk.outbox.outlet(resync.link, resync.epoch, resync.partition)) is None:
         return
@@ -70,8 +67,7 @@ def resync(desk: Desk, resync: Resync) -> None:
     for key, bound in _heard_on(desk, resync.link, resync.epoch).items():
         app, _, name = key.decode().partition(":")
         group = desk.groups.touch(app, name)
-        for audiences in (*([group.audiences] if group.ruled else ()), *([group.subscriptions] if group.asked else ())):
-            audiences.forget(outlet)
+        group.unlearn(outlet)
         desk.tell_bound(group, outlet, bound)
 
 

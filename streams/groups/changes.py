@@ -128,7 +128,7 @@ def _tell(group: Group, pending: Pending) -> int:
     elif for_all:
         pending.add(["channels"])
     told = _tell_all(group, pending, for_all)
-    told += _tell_subscribers(group, pending) if group.asked else 0
+    told += _tell_subscribers(group, pending)
     for reach, channels in of_audiences.items():
         told += _tell_some(group, pending, reach, channels)
     for outlet, flipped in pending.flipped.items():
@@ -137,7 +137,7 @@ def _tell(group: Group, pending: Pending) -> int:
             text = "" if members == bound else as_text(members)
             if len(text) > limits.LOT_BYTES:
                 text = ""  # so many that the rest may look as well
-            told += _put([outlet], _entry(group, pending, ["visibility"], [], Reach(0, 0, ()), members=text))
+            told += _put(group, pending, ["visibility"], [], Reach(0, 0, [outlet]), members=text)
     return told
 
 
@@ -148,23 +148,22 @@ def _tell_all(group: Group, pending: Pending, channels: list[str]) -> int:
     told = 0
     observers: Reach | None = Reach(0, 0, group.map.outlets)
     if group.joined == "none":
-        observers = subscribers(group, group.subscriptions.of("server")) if group.asked else None
+        observers = subscribers(group, group.subscribers("server"))
     if observers is not None:
-        told += _put(observers.outlets, _entry(group, pending, pending.what, channels, observers))
-    visitors = subscribers(group, group.subscriptions.of("visitor_server")) if group.asked else None
-    if visitors is not None:
-        told += _put(visitors.outlets, _entry(group, pending, pending.what, [], visitors))
+        told += _put(group, pending, pending.what, channels, observers)
+    if (visitors := subscribers(group, group.subscribers("visitor_server"))) is not None:
+        told += _put(group, pending, pending.what, [], visitors)
     return told
 
 
 def _tell_some(group: Group, pending: Pending, reach: Reach, channels: list[str]) -> int:
     """What changed for those who see some channels."""
     if group.joined != "none":
-        return _put(reach.outlets, _entry(group, pending, ["channels"], channels, reach))
-    server = subscribers(group, group.subscriptions.of("server"), reach.outlets) if group.asked else None
-    if server is None:
+        return _put(group, pending, ["channels"], channels, reach)
+    if (server := subscribers(group, group.subscribers("server"), reach.outlets)) is None:
         return 0
-    return _put(server.outlets, _entry(group, pending, ["channels"], channels, reach, among=server.audience))
+    reach = reach._replace(outlets=server.outlets)
+    return _put(group, pending, ["channels"], channels, reach, among=server.audience)
 
 
 def _tell_subscribers(group: Group, pending: Pending) -> int:
@@ -172,19 +171,13 @@ def _tell_subscribers(group: Group, pending: Pending) -> int:
     told = 0
     for channel in pending.channels if group.joined == "none" else ():
         for level in MESSAGE_LEVELS:
-            reach = subscribers(group, group.subscriptions.of(cast("Kind", level), channel))
+            reach = subscribers(group, group.subscribers(cast("Kind", level), channel))
             if reach is not None:
-                told += _put(reach.outlets, _entry(group, pending, ["channels"], [channel], reach))
+                told += _put(group, pending, ["channels"], [channel], reach)
     return told
 
 
-def _put(outlets: Sequence[Outlet], entry: bytes) -> int:
-    for outlet in outlets:
-        outlet.entries.append(entry)
-    return len(outlets)
-
-
-def _entry(
+def _put(
     group: Group,
     pending: Pending,
     what: list[What],
@@ -193,18 +186,18 @@ def _entry(
     *,
     members: str = "",
     among: int = 0,
-) -> bytes:
-    return encode(
-        Changed(
-            group.app,
-            group.group,
-            group.version,
-            pending.since,
-            what,
-            channels,
-            members,
-            reach.audience,
-            reach.version,
-            among,
-        )
+) -> int:
+    """One entry a link; returns how many that are."""
+    entry = Changed(
+        group.app,
+        group.group,
+        group.version,
+        pending.since,
+        what,
+        channels,
+        members,
+        reach.audience,
+        reach.version,
+        among,
     )
+    return reach.put(encode(entry))

@@ -45,7 +45,7 @@ from topics.memberships import Joined, Left, Unheard
 from topics.messages import Send
 from topics.policy import Policy
 from topics.relations import Asked
-from topics.wire import ReplyTo, ToSession
+from topics.wire import ReplyTo, ToSession, slot_of
 
 
 class Desk:
@@ -117,8 +117,26 @@ class Desk:
         Raises:
             Malformed: the record is to be rejected.
         """
-        if isinstance(reply, ToSession) and reply.partition >= self.links:
-            raise Malformed("bad_address", f"partition {reply.partition} of {self.links}")
+        if isinstance(reply, ToSession):
+            self.check_partition(reply.partition)
+
+    def check_partition(self, partition: int) -> None:
+        """Refuse a partition of `deliveries` that there is not.
+
+        Raises:
+            Malformed: the record is to be rejected.
+        """
+        if partition >= self.links:
+            raise Malformed("bad_address", f"partition {partition} of {self.links}")
+
+    def check_source(self, source: int) -> None:
+        """Refuse what a gateway says of the deliveries of another groups partition.
+
+        Raises:
+            Malformed: the record is to be rejected.
+        """
+        if source != self.partition:
+            raise Malformed("wrong_partition", f"for source {source} on partition {self.partition}")
 
     def publish(self, group: Group, event: RelationEvent) -> None:
         """Tell what was applied: other services, the persons who took part, and later those who listen."""
@@ -240,8 +258,3 @@ def _columns(pairs: Sequence[tuple[int, int]]) -> Iterator[tuple[list[int], list
     for start in range(0, len(pairs), limits.ENTRY_PAIRS):
         run = pairs[start : start + limits.ENTRY_PAIRS]
         yield [ordinal for ordinal, _ in run], [slot for _, slot in run]
-
-
-def slot_of(reply: ReplyTo | None) -> int | None:
-    """The session an answer is for, as the answer names it."""
-    return reply.slot if isinstance(reply, ToSession) else None

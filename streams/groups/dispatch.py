@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from streams.groups import unread
 from streams.groups.audiences import Reach, listeners, subscribers
-from streams.groups.desk import Desk, slot_of
+from streams.groups.desk import Desk
 from streams.groups.refusal import RefusalError
 from streams.groups.ways import Way, goes_to_all, subscribed, way_of
 from tables.channels import Channel
@@ -18,9 +18,9 @@ from topics.answers import Accepted, Code
 from topics.codec import encode
 from topics.deliveries import Head, SignalOut
 from topics.messages import TYPING, USUAL_KIND, Message, Send, Signal
+from topics.wire import slot_of
 
 if TYPE_CHECKING:
-    from tables.outbox import Outlet
     from tables.subscriptions import Kind
 
 
@@ -74,15 +74,14 @@ def signal(desk: Desk, signal: Signal) -> None:
                 reach.version,
             )
         )
-        for outlet in reach.outlets:
-            outlet.entries.append(entry)
+        reach.put(entry)
     desk.counts["signals"] += 1
 
 
 def _hearing(desk: Desk, group: Group, signal: Signal) -> Sequence[Reach]:
     """Who hears a signal: that somebody types, who asked for it; others, who gets messages as they are."""
     if signal.kind == TYPING:
-        return subscribed(desk, group, group.subscriptions.of("typing", signal.channel)) if group.asked else ()
+        return subscribed(desk, group, group.subscribers("typing", signal.channel))
     return way_of(desk, group, signal.channel).reaches
 
 
@@ -94,27 +93,24 @@ def announce_heads(desk: Desk, now_ms: int) -> None:
             continue
         desk.settle(group)
         seq = group.numbers(channel).seq
-        for audience, version, outlets in _concerned(group, channel):
-            entry = encode(Head(app, name, channel, seq, group.version, group.map.version, audience, version))
-            for outlet in outlets:
-                outlet.entries.append(entry)
+        for reach in _concerned(group, channel):
+            head = Head(app, name, channel, seq, group.version, group.map.version, reach.audience, reach.version)
+            reach.put(encode(head))
 
 
 def _concerned(group: Group, channel: str) -> list[Reach]:
     """Whom a channel's head is for: all who may have had messages of it, or notices of them unasked."""
     reaches = [] if group.joined == "none" else [listeners(group, channel)]
-    if group.asked:
-        kinds: tuple[Kind, ...] = ("messages", "visitor") if group.joined == "none" else ("visitor",)
-        found = [subscribers(group, group.subscriptions.of(kind, channel)) for kind in kinds]
-        reaches += [reach for reach in found if reach is not None]
-    return reaches
+    kinds: tuple[Kind, ...] = ("messages", "visitor") if group.joined == "none" else ("visitor",)
+    found = [subscribers(group, group.subscribers(kind, channel)) for kind in kinds]
+    return reaches + [reach for reach in found if reach is not None]
 
 
 def _deliver(desk: Desk, group: Group, send: Send, channel: Channel) -> None:
     if group.kind != "direct":
         desk.bursts.heard(group.key, send.channel, desk.now_ms, desk.policies.of(send.app).burst_per_s)
     if goes_to_all(desk, group):  # as a rule: it takes no more than this
-        message = _put(desk, group, send, channel, 0, 0, group.map.outlets)
+        message = _put(desk, group, send, channel, Reach(0, 0, group.map.outlets))
     else:
         message = _deliver_by(desk, group, send, channel, way_of(desk, group, send.channel))
     desk.counts["messages"] += 1
@@ -128,7 +124,7 @@ def _deliver(desk: Desk, group: Group, send: Send, channel: Channel) -> None:
 
 def _deliver_by(desk: Desk, group: Group, send: Send, channel: Channel, way: Way) -> bytes:
     """To each audience of its way in a form that names it, to others as a notice; returns one of the forms."""
-    forms = [_put(desk, group, send, channel, *reach) for reach in way.reaches or _NOBODY]
+    forms = [_put(desk, group, send, channel, reach) for reach in way.reaches or _NOBODY]
     desk.counts["narrow"] += way.mode is not None
     unread.note(desk, group, send.channel, way)
     return forms[0]
@@ -137,18 +133,14 @@ def _deliver_by(desk: Desk, group: Group, send: Send, channel: Channel, way: Way
 _NOBODY: Final = (Reach(0, 0, ()),)
 
 
-def _put(
-    desk: Desk, group: Group, send: Send, channel: Channel, audience: int, version: int, outlets: Sequence[Outlet]
-) -> bytes:
+def _put(desk: Desk, group: Group, send: Send, channel: Channel, reach: Reach) -> bytes:
     """The message encoded, once in each link's lot."""
-    encoded = _encoded(desk, group, send, channel, audience, version)
-    for outlet in outlets:
-        outlet.entries.append(encoded)
-    desk.counts["deliveries"] += len(outlets)
+    encoded = _encoded(desk, group, send, channel, reach)
+    desk.counts["deliveries"] += reach.put(encoded)
     return encoded
 
 
-def _encoded(desk: Desk, group: Group, send: Send, channel: Channel, audience: int, version: int) -> bytes:
+def _encoded(desk: Desk, group: Group, send: Send, channel: Channel, reach: Reach) -> bytes:
     seq = channel.seq
     return encode(
         Message(  # in the order of its fields: by their names it takes four times as long
@@ -166,8 +158,8 @@ def _encoded(desk: Desk, group: Group, send: Send, channel: Channel, audience: i
             desk.now_ms,
             send.body,
             USUAL_KIND if send.kind == USUAL_KIND else send.kind,
-            audience,
-            version,
+            reach.audience,
+            reach.version,
             send.mentions,
         )
     )
@@ -176,7 +168,7 @@ def _encoded(desk: Desk, group: Group, send: Send, channel: Channel, audience: i
 def _mention(desk: Desk, group: Group, send: Send, message: bytes) -> None:
     """The sessions of those whom it mentions and who see it, wherever they are. O(mentions x links)."""
     ordinals = [group.members.ordinal_of(user) for user in dict.fromkeys(send.mentions)]
-    audience = group.audiences.of(send.channel) if group.ruled else None
+    audience = group.audience_of(send.channel)
     seeing = [one for one in ordinals if one is not None and (audience is None or audience.holds(one))]
     for outlet in group.map.outlets:
         if slots := [slot for ordinal in seeing for slot in group.map.slots_of(outlet, ordinal)]:

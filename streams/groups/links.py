@@ -5,7 +5,6 @@ from __future__ import annotations
 from streams.groups.desk import Desk
 from tables.backlog import LinkBacklog
 from topics.acks import Ack
-from topics.codec import Malformed
 
 
 def acknowledge(desk: Desk, ack: Ack) -> None:
@@ -14,8 +13,7 @@ def acknowledge(desk: Desk, ack: Ack) -> None:
     Raises:
         Malformed: it is meant for another source.
     """
-    if ack.source != desk.partition:
-        raise Malformed("wrong_partition", f"for source {ack.source} on partition {desk.partition}")
+    desk.check_source(ack.source)
     desk.counts["acks"] += 1
     if (outlet := desk.outbox.find(ack.link, ack.epoch)) is None:
         return

@@ -53,11 +53,7 @@ def unlisten(desk: Desk, group: Group, ask: Unlisten) -> None:
     """A session wants to hear something no more; a visitor's ended, or went."""
     if (outlet := desk.outbox.find(ask.link, ask.epoch)) is None:
         return
-    if not group.asked:
-        if ask.request is not None:
-            _answer(group, outlet, ask.slot, [], ask.request)
-        return
-    for topic in group.subscriptions.held(outlet, ask.slot):
+    for topic in group.subscriptions.held(outlet, ask.slot) if group.asked else ():
         if not ask.wanted or topic.wanted in ask.wanted:
             group.subscriptions.drop(topic, outlet, ask.slot)
     if ask.request is not None:
@@ -81,9 +77,9 @@ def of_event(desk: Desk, group: Group, event: RelationEvent, flips: Iterable[Fli
         if flip.left:
             _tell_users(desk, group, list(group.subscriptions.lose_sight(flip.channels, flip.left)), flip.left)
     if isinstance(event, ChannelDeleted):
-        _exhaust(group.subscriptions.close([event.channel], visitors_only=False))
-    hidden = [channel for channel in group.subscriptions.visited() if channel and not _visitors_see(group, channel)]
-    _exhaust(group.subscriptions.close(hidden, visitors_only=True))
+        group.subscriptions.close([event.channel])
+    hidden = [channel for channel in group.subscriptions.visited() if not _visitors_see(group, channel)]
+    group.subscriptions.close(hidden, visitors_only=True)  # nobody is told: a resume that asks again is refused
 
 
 def counts(group: Group) -> Counter[Topic]:
@@ -110,7 +106,7 @@ def _check(group: Group, wanted: Wanted, ordinal: int | None, outlet: Outlet, sl
         return
     if not group.map.holds(ordinal, outlet, slot):
         raise RefusalError("unknown_session")
-    audience = group.audiences.of(wanted.channel) if group.ruled and wanted.channel is not None else None
+    audience = group.audience_of(wanted.channel) if wanted.channel is not None else None
     if audience is not None and not audience.holds(ordinal):
         raise RefusalError("not_visible")
 
@@ -125,13 +121,15 @@ def _check_visitor(group: Group, wanted: Wanted) -> None:
         raise RefusalError("not_a_member")
     if wanted.level not in VISITOR_LEVELS:
         raise RefusalError("wrong_level")
-    channels = [wanted.channel] if wanted.channel is not None else list(group.structure.channels)
-    if not any(_visitors_see(group, channel) for channel in channels):
+    if not _visitors_see(group, wanted.channel or ""):
         raise RefusalError("not_visible")
 
 
 def _visitors_see(group: Group, channel: str) -> bool:
+    """Whether who is no member sees a channel; empty: any channel."""
     structure = group.structure
+    if not channel:
+        return any(_visitors_see(group, one) for one in structure.channels)
     if (info := structure.channels.get(channel)) is None:
         return False
     return visitor_sees(info.visitor_mode, structure.view_mode(structure.place_of(channel)))
@@ -158,9 +156,3 @@ def _tell_users(desk: Desk, group: Group, ended: list[Ended], ordinals: BitMap) 
                 if slot in slots:
                     told = Unheard(group.app, group.group, user, address.link, address.epoch, slot, [topic.wanted])
                     desk.tell_user(group.app, user, told)
-
-
-def _exhaust(ended: Iterable[Ended]) -> None:
-    """Nobody else is to be told: a resume that asks for it again is refused."""
-    for _ in ended:
-        pass

@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 def note(desk: Desk, group: Group, channel: str, way: Way) -> None:
     """A message was accepted and went out this way: who did not get it is to be told."""
-    visitors = group.asked and has_background(desk, group.subscriptions.of("visitor", channel))
+    visitors = has_background(desk, group.subscribers("visitor", channel))
     if way.background or visitors or way.slow or (way.mode is not None and _wanted(desk, group, channel)):
         unread = desk.unread.of(group.key, channel, desk.now_ms)
         unread.count += 1
         unread.background |= way.background or visitors
         unread.mode = way.mode or unread.mode
         unread.slow.update(dict.fromkeys(way.slow))
-    if way.mode is not None and group.asked and group.subscriptions.of("unread_status", channel) is not None:
+    if way.mode is not None and group.subscribers("unread_status", channel) is not None:
         desk.unread_status.of(group.key, channel, desk.now_ms).count += 1
 
 
@@ -51,18 +51,15 @@ def tell(desk: Desk, now_ms: int) -> None:
         app, name, channel = channel_of(key)
         desk.unread_status.take(key, now_ms, desk.policies.of(app).status_window_ms)
         if (group := _group(desk, app, name, channel)) is not None and group.joined == "none":
-            reach = subscribers(group, group.subscriptions.of("unread_status", channel)) if group.asked else None
+            reach = subscribers(group, group.subscribers("unread_status", channel))
             desk.counts["unread"] += _put(group, channel, 1, reach, level="unread_status")
 
 
 def _wanted(desk: Desk, group: Group, channel: str) -> bool:
     """Whether anybody hears of a narrow channel by notices of how many there are."""
-    if group.joined != "none":
+    if group.joined != "none" or group.subscribers("unread_count", channel) is not None:
         return True
-    if not group.asked:
-        return False
-    of = group.subscriptions.of
-    return of("unread_count", channel) is not None or has_background(desk, of("messages", channel))
+    return has_background(desk, group.subscribers("messages", channel))
 
 
 def _group(desk: Desk, app: str, name: str, channel: str) -> Group | None:
@@ -93,16 +90,14 @@ def _tell(desk: Desk, group: Group, channel: str, unread: Unread) -> int:
 
 def _tell_subscribers(desk: Desk, group: Group, channel: str, count: int) -> int:
     """Of a group that nobody hears unasked: those who count, and those who show it, but in the background."""
-    if not group.asked:
-        return 0
-    told = _put(group, channel, count, subscribers(group, group.subscriptions.of("unread_count", channel)))
+    told = _put(group, channel, count, subscribers(group, group.subscribers("unread_count", channel)))
     return told + _tell_turned(desk, group, channel, count, "messages")
 
 
 def _tell_turned(desk: Desk, group: Group, channel: str, count: int, show: Kind) -> int:
     """Those who show it, but in the background."""
-    of = group.subscriptions.of(show, channel) if group.asked and desk.ground.any else None
-    if of is None:
+    of = group.subscribers(show, channel)
+    if of is None or not desk.ground.any:
         return 0
     back = [outlet for outlet in of.outlets if of.on(outlet).intersect(desk.ground.on(outlet))]
     return _put(group, channel, count, subscribers(group, of, back), background=True)
@@ -110,8 +105,7 @@ def _tell_turned(desk: Desk, group: Group, channel: str, count: int, show: Kind)
 
 def _tell_others(group: Group, channel: str, count: int, reach: Reach, mode: Mode) -> int:
     """All who see it, but those who show it in the foreground."""
-    of = group.subscriptions.of("messages", channel) if group.asked else None
-    shown = subscribers(group, of, reach.outlets)
+    shown = subscribers(group, group.subscribers("messages", channel), reach.outlets)
     if shown is None:
         return _put(group, channel, count, reach, mode=mode)
     beside = dict.fromkeys(shown.outlets)
@@ -152,9 +146,7 @@ def _put(
             mode,
         )
     )
-    for outlet in reach.outlets:
-        outlet.entries.append(entry)
-    return len(reach.outlets)
+    return reach.put(entry)
 
 
 def _in(outlets: Iterable[Outlet], some: dict[Outlet, None]) -> list[Outlet]:

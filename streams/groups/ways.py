@@ -44,8 +44,6 @@ def goes_to_all(desk: Desk, group: Group) -> bool:
 
 def way_of(desk: Desk, group: Group, channel: str) -> Way:
     """How what is sent into a channel now goes out. O(links)."""
-    if goes_to_all(desk, group):
-        return Way((Reach(0, 0, group.map.outlets),))
     if (mode := _mode(desk, group, channel)) is not None:
         return Way(_shown(desk, group, channel, None), mode=mode)
     reach = listeners(group, channel)
@@ -86,10 +84,8 @@ def _mode(desk: Desk, group: Group, channel: str) -> Mode | None:
 
 def _shown(desk: Desk, group: Group, channel: str, only: Sequence[Outlet] | None) -> list[Reach]:
     """The sessions that show a channel: visitors; and members, those on these links only."""
-    if not group.asked:
-        return []
-    reaches = subscribed(desk, group, group.subscriptions.of("visitor", channel))
-    if (of := group.subscriptions.of("messages", channel)) is not None:
+    reaches = subscribed(desk, group, group.subscribers("visitor", channel))
+    if (of := group.subscribers("messages", channel)) is not None:
         outlets = _with_foreground(desk, of, of.outlets if only is None else only)
         if (reach := subscribers(group, of, outlets)) is not None:
             reaches.append(reach)

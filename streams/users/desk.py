@@ -124,6 +124,11 @@ class Desk:
             to = partition_of(reply.requester.encode(), self.partitions)
             self._answers.add(to, encode(AnswerTo(reply.requester, answer)))
 
+    def refuse(self, to: LinkAddress, refused: Refused) -> None:
+        """Tell a session why what it wants is refused."""
+        self.counts[f"refused:{refused.code}"] += 1
+        self.replies.add(to, encode(refused))
+
     def check_user(self, app: str, user: str) -> None:
         """Refuse a record about a user of another partition.
 
@@ -133,8 +138,17 @@ class Desk:
         if (right := partition_of(key_of(app, user), self.partitions)) != self.partition:
             raise Malformed("wrong_partition", f"{app}:{user} belongs to partition {right}")
 
-    def check_address(self, partition: int) -> None:
+    def check_address(self, reply: ReplyTo | None) -> None:
         """Refuse an address that no delivery could be written to.
+
+        Raises:
+            Malformed: the record is to be rejected.
+        """
+        if isinstance(reply, ToSession):
+            self.check_partition(reply.partition)
+
+    def check_partition(self, partition: int) -> None:
+        """Refuse a partition of `deliveries` that there is not.
 
         Raises:
             Malformed: the record is to be rejected.

@@ -14,7 +14,7 @@ from topics.deliveries import PresenceOut
 from topics.keys import key_of, partitions_of
 from topics.presence import Presence, Unwatched, Watching, WatchLot
 from topics.sessions import SetStatus
-from topics.wire import LinkAddress, ToSession
+from topics.wire import LinkAddress, slot_of
 
 
 def watch(desk: Desk, app: str, session: Session, users: Collection[str]) -> None:
@@ -38,7 +38,7 @@ def lot(desk: Desk, lot: WatchLot) -> None:
     """
     for entry in lot.entries:
         if isinstance(entry, Watching):
-            desk.check_address(entry.partition)
+            desk.check_partition(entry.partition)
     for entry in lot.entries:
         if isinstance(entry, Unwatched):
             for user in entry.users:
@@ -51,16 +51,14 @@ def set_status(desk: Desk, sets: SetStatus) -> None:
     """A user's custom status is this from here on."""
     app, user = sets.app, sets.user
     desk.check_user(app, user)
-    if isinstance(sets.reply, ToSession):
-        desk.check_address(sets.reply.partition)
+    desk.check_address(sets.reply)
     known = desk.presences.of(app, user) or Known()
     changed = int(known.status != sets.status)
     if changed:
         known.status = sets.status
         desk.presences.put(app, user, known)
         desk.touched[app, user] = None
-    slot = sets.reply.slot if isinstance(sets.reply, ToSession) else None
-    desk.answer(sets.reply, Done(app, user, changed, sets.request, slot))
+    desk.answer(sets.reply, Done(app, user, changed, sets.request, slot_of(sets.reply)))
 
 
 def settle(desk: Desk) -> None:
@@ -113,7 +111,7 @@ def _watching(desk: Desk, entry: Watching) -> None:
         else:
             refused = True
     if refused:
-        desk.replies.add(address, encode(Refused("limit_reached", entry.app, limit=limits.WATCHERS, slot=entry.slot)))
+        desk.refuse(address, Refused("limit_reached", entry.app, limit=limits.WATCHERS, slot=entry.slot))
 
 
 def _by_partition(desk: Desk, app: str, users: Collection[str]) -> dict[int, list[str]]:

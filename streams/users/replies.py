@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tables.batch import Outputs
 from tables.outbox import cut
 from topics import catalog
 from topics.codec import encode
-from topics.deliveries import SessionLot
+from topics.deliveries import NoticeLot, SessionLot
 from topics.wire import LinkAddress
 
 
@@ -21,9 +23,14 @@ class Replies:
         self._of.setdefault(to, []).append(entry)
 
     def drain(self, out: Outputs) -> None:
-        """Write all of it: one lot a link, more where it grows past LOT_BYTES."""
-        for address, gathered in self._of.items():
-            begins = encode(SessionLot(address.link, address.epoch, [])).removesuffix(b"]}")
-            for entries in cut(gathered):
-                out.send(catalog.DELIVERIES.name, address.partition, None, begins + b",".join(entries) + b"]}")
+        """Write all of it."""
+        put(out, self._of, SessionLot)
         self._of = {}
+
+
+def put(out: Outputs, entries: Mapping[LinkAddress, list[bytes]], lot: type[SessionLot | NoticeLot]) -> None:
+    """Write encoded entries: one lot a link, more where it grows past LOT_BYTES."""
+    for address, gathered in entries.items():
+        begins = encode(lot(address.link, address.epoch, [])).removesuffix(b"]}")
+        for run in cut(gathered):
+            out.send(catalog.DELIVERIES.name, address.partition, None, begins + b",".join(run) + b"]}")

@@ -18,7 +18,7 @@ from topics.deliveries import Ended, Resumed
 from topics.links import Void
 from topics.policy import SessionsRule
 from topics.sessions import Down, Ground, Kick, Lost, Resume, Up
-from topics.wire import LinkAddress, ToSession
+from topics.wire import LinkAddress, slot_of
 
 #: Which of a user's sessions a new one takes the place of.
 _REPLACED: dict[SessionsRule, Callable[[Session, Session], bool]] = {
@@ -32,7 +32,7 @@ _REPLACED: dict[SessionsRule, Callable[[Session, Session], bool]] = {
 def up(desk: Desk, up: Up) -> None:
     """A session began: bind it to the user's groups. Known before, or of a dead link: nothing."""
     desk.check_user(up.app, up.user)
-    desk.check_address(up.partition)
+    desk.check_partition(up.partition)
     if desk.voids.covers(up.link, up.epoch):
         return
     held = held_by(desk, up.app, up.user)
@@ -44,7 +44,7 @@ def resume(desk: Desk, resume: Resume) -> None:
     """A session goes on where it is now: as it was, moved, or, if it is not known any more, anew."""
     app, user = resume.app, resume.user
     desk.check_user(app, user)
-    desk.check_address(resume.partition)
+    desk.check_partition(resume.partition)
     if desk.voids.covers(resume.link, resume.epoch):
         return
     was = resume.was
@@ -106,8 +106,7 @@ def down(desk: Desk, down: Down) -> None:
 def kick(desk: Desk, kick: Kick) -> None:
     """End sessions of a user, and close their connections."""
     desk.check_user(kick.app, kick.user)
-    if isinstance(kick.reply, ToSession):
-        desk.check_address(kick.reply.partition)
+    desk.check_address(kick.reply)
     held = held_by(desk, kick.app, kick.user)
     spared = kick.spared
     ended = [
@@ -121,8 +120,7 @@ def kick(desk: Desk, kick: Kick) -> None:
         _tell_ended(desk, session, Ended(session.slot, "kicked"))
     if ended:
         _drop(desk, kick.app, kick.user, held, ended)
-    slot = kick.reply.slot if isinstance(kick.reply, ToSession) else None
-    desk.answer(kick.reply, Done(kick.app, kick.user, len(ended), kick.request, slot))
+    desk.answer(kick.reply, Done(kick.app, kick.user, len(ended), kick.request, slot_of(kick.reply)))
 
 
 def void(desk: Desk, void: Void) -> None:
@@ -175,7 +173,7 @@ def _begin(desk: Desk, begun: Up | Resume, held: list[Session]) -> None:
     if len(held) - len(replaced) >= limits.SESSIONS_PER_USER:
         limit = limits.SESSIONS_PER_USER
         refused = Refused("limit_reached", app, limit=limit, slot=begun.slot)
-        desk.replies.add(LinkAddress(begun.link, begun.epoch, begun.partition), encode(refused))
+        desk.refuse(session.address, refused)
         raise Malformed("too_many_sessions", f"limit {limit}")
     desk.counts["begun"] += 1
     desk.counts["replaced"] += len(replaced)
@@ -283,4 +281,4 @@ def _end(desk: Desk, app: str, user: str, session: Session) -> None:
 def _tell_ended(desk: Desk, session: Session, ended: Ended) -> None:
     """Tell the session's gateway to close the connection, if there is one."""
     if not session.lost_until:
-        desk.replies.add(LinkAddress(session.link, session.epoch, session.partition), encode(ended))
+        desk.replies.add(session.address, encode(ended))

@@ -11,7 +11,6 @@ from streams.users.presence import watch as tell_watching
 from streams.users.sessions import find, held_by
 from tables.sessions import Session
 from topics.answers import Refused
-from topics.codec import encode
 from topics.memberships import Unheard
 from topics.sessions import Subscribe, Unsubscribe, Unwatch, Watch
 from topics.subscriptions import Subscription, Wanted
@@ -118,13 +117,13 @@ def _session(desk: Desk, asks: Subscribe | Unsubscribe | Watch | Unwatch) -> Ses
         return session
     if (partition := desk.sessions.partition_of(asks.link, asks.epoch)) is not None:
         refused = Refused("unknown_session", asks.app, request=asks.request, slot=asks.slot)
-        desk.replies.add(LinkAddress(asks.link, asks.epoch, partition), encode(refused))
+        desk.refuse(LinkAddress(asks.link, asks.epoch, partition), refused)
     return None
 
 
 def _refuse(desk: Desk, session: Session, asks: Subscribe | Watch, limit: int) -> None:
     refused = Refused("limit_reached", asks.app, request=asks.request, limit=limit, slot=session.slot)
-    desk.replies.add(LinkAddress(session.link, session.epoch, session.partition), encode(refused))
+    desk.refuse(session.address, refused)
 
 
 def _write(desk: Desk, app: str, user: str, session: Session, new: Session) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from streams.users.replies import put
 from tables.batch import Outputs
 from tables.inbox import Taken
-from tables.outbox import cut
 from tables.sessions import Sessions
-from topics import catalog
 from topics.codec import encode
 from topics.deliveries import NoticeLot
 from topics.notices import Kept, NoticeOut
@@ -28,24 +27,20 @@ class Told:
         notices[taken.kept.number] = taken.kept
 
     def drain(self, out: Outputs) -> None:
-        """Write all of it: one lot a link, more where it grows past LOT_BYTES; nothing for those offline."""
+        """Write all of it; nothing for those offline."""
         by_link: dict[LinkAddress, list[bytes]] = {}
         for (app, user), notices in self._of.items():
             out.counts["notices"] += len(notices)
             for address, slots in self._slots(app, user).items():
                 entries = by_link.setdefault(address, [])
                 entries.extend([encode(NoticeOut(app, user, slots, kept)) for kept in notices.values()])
-        for address, gathered in by_link.items():
-            begins = encode(NoticeLot(address.link, address.epoch, [])).removesuffix(b"]}")
-            for entries in cut(gathered):
-                out.send(catalog.DELIVERIES.name, address.partition, None, begins + b",".join(entries) + b"]}")
+        put(out, by_link, NoticeLot)
         self._of = {}
 
     def _slots(self, app: str, user: str) -> dict[LinkAddress, list[int]]:
         """Each link that the user has sessions on, and which."""
         slots: dict[LinkAddress, list[int]] = {}
         for session in self._sessions.of(app, user):
-            if session.lost_until:
-                continue
-            slots.setdefault(LinkAddress(session.link, session.epoch, session.partition), []).append(session.slot)
+            if not session.lost_until:
+                slots.setdefault(session.address, []).append(session.slot)
         return slots

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from streams.groups.desk import Desk, slot_of
+from streams.groups.desk import Desk
 from streams.groups.refusal import RefusalError
 from streams.groups.relations import life, members, requests, roles, structure
 from streams.groups.relations.base import Handler
 from tables.groups import Group
 from topics.answers import Applied
 from topics.relations import AddMembers, CreateGroup, DeleteGroup, Large, RelationRecord, RemoveMembers
+from topics.wire import slot_of
 
 _HANDLERS: Final[dict[type, Handler]] = (
     life.HANDLERS | members.HANDLERS | requests.HANDLERS | roles.HANDLERS | structure.HANDLERS
