@@ -358,6 +358,20 @@ def test_a_visitors_session_that_ends_is_told_nothing_more() -> None:
     assert _VISITOR not in _who(world.say(), "message")
 
 
+def test_a_visitor_hears_that_the_server_changed_until_no_channel_is_open_to_visitors() -> None:
+    world = _explicit()
+    world.do(ask(UpdateChannel, channel="c", visitor_mode="visible"))
+    world.subscribe(_VISITOR, _on("server", None), user="stranger")
+    world.pause()
+    world.do(ask(UpdateGroup, name="new"))
+    assert world.seen.entries("m", Changed)
+    world.pause()
+    world.do(ask(UpdateChannel, channel="c", visitor_mode="hidden"))
+    world.pause()
+    world.do(ask(UpdateGroup, name="newer"))
+    assert not world.seen.entries("m", Changed)
+
+
 def test_server_subscribers_hear_that_the_server_changed_and_nobody_else() -> None:
     world = _explicit()
     world.pause()
