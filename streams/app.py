@@ -198,7 +198,6 @@ class Worker:
                         make_sinks,
                         self._effects,
                         batch_bytes=limits.SINK_BATCH_BYTES,
-                        large_bytes=limits.SINK_BATCH_BYTES,
                     ),
                     # Lanes of their own: a million changed rows on their way do not hold up messages.
                     LaneKind(_FINAL, final.INPUTS, None, make_final, self._final, batch_bytes=limits.RECORD_BYTES),

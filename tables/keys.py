@@ -67,7 +67,7 @@ LINK: Final = b"k"  # + link: its registration
 
 def name(prefix: bytes, *names: bytes) -> bytes:
     """The key, or key prefix, of what these names lead to."""
-    return prefix + b"".join(part + END for part in names)
+    return prefix + END.join((*names, b""))
 
 
 def u32(number: int) -> bytes:

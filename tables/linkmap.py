@@ -35,15 +35,13 @@ class Change:
     def __init__(self) -> None:
         self._began: dict[bytes, bool] = {}
 
-    @property
-    def bound(self) -> list[tuple[int, int]]:
-        """Pairs of (ordinal, slot) that listen now and did not."""
-        return pairs(b"".join([pair for pair, began in self._began.items() if began]))
-
-    @property
-    def unbound(self) -> list[tuple[int, int]]:
-        """Pairs of (ordinal, slot) that listened and do so no more."""
-        return pairs(b"".join([pair for pair, began in self._began.items() if not began]))
+    def parted(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """Pairs of (ordinal, slot): those that listen now and did not, and those that listened and do so no more."""
+        bound: list[tuple[int, int]] = []
+        unbound: list[tuple[int, int]] = []
+        for pair, began in self._began.items():
+            (bound if began else unbound).append(_PAIR.unpack(pair))
+        return bound, unbound
 
     def note(self, pair: bytes, *, began: bool) -> None:
         """A session began or ceased to listen: the opposite of what was noted of it before, if anything was."""
@@ -114,6 +112,7 @@ class LinkMap:
     ) -> None:
         self.version = version
         self.outlets: tuple[Outlet, ...] = ()  # with a binding, as of the last `take_changes`
+        self._addresses: list[LinkAddress] = []  # theirs
         self._rows = rows
         self._log = log
         self._group = group
@@ -121,11 +120,14 @@ class LinkMap:
         self._changed: dict[Outlet, None] = {}  # in the order of the first change: what follows is the same every time
         self._changes: dict[Outlet, Change] = {}
         self._count = 0
+        self._pages = 0
+        self._relinks = True  # a link came or went since `outlets` was made
         dead: dict[Outlet, None] = {}
         for address in links:
             if (outlet := outbox.outlet(address.link, address.epoch, address.partition)) is not None:
                 held = self._held[outlet] = self._load(address)
                 self._count += held.count()
+                self._pages += len(held.pages)
             else:
                 dead[Outlet(address, 0)] = None
         if dead:  # while the group was out of memory
@@ -139,7 +141,9 @@ class LinkMap:
     @property
     def addresses(self) -> list[LinkAddress]:
         """The links with bindings, as the group's row names them."""
-        return [outlet.address for outlet, held in self._held.items() if held.pages]
+        if self._relinks:
+            return [outlet.address for outlet, held in self._held.items() if held.pages]
+        return self._addresses
 
     def listening(self) -> list[tuple[LinkAddress, int]]:
         """Each link with bindings, as of the last `take_changes`, and how many it has. O(pages)."""
@@ -195,28 +199,29 @@ class LinkMap:
 
     @property
     def memory_bytes(self) -> int:
-        """About what they take in memory. O(links)."""
-        pages = sum([len(held.pages) for held in self._held.values()])
-        return _BYTES_PER_LINK * len(self._held) + _BYTES_PER_PAGE * pages + _PAIR.size * self._count
+        """About what they take in memory. O(1)."""
+        return _BYTES_PER_LINK * len(self._held) + _BYTES_PER_PAGE * self._pages + _PAIR.size * self._count
 
     def bind(self, ordinal: int, outlet: Outlet, slot: int) -> bool:
         """A session of this member listens; False if it did already."""
         held = self._held.get(outlet)
         if held is None:
             held = self._held[outlet] = _Held(self._prefix(outlet.address), {})
-        pair = _PAIR.pack(ordinal, slot)
+        pair, before = _PAIR.pack(ordinal, slot), len(held.pages)
         if not held.add(ordinal // limits.PAGE_ORDINALS, pair):
             return False
-        self._note(outlet, pair, began=True)
+        self._note(outlet, pair, began=True, pages=(before, len(held.pages)))
         return True
 
     def unbind(self, ordinal: int, outlet: Outlet, slot: int) -> bool:
         """A session listens no more; False if it did not."""
         held = self._held.get(outlet)
-        pair = _PAIR.pack(ordinal, slot)
-        if held is None or not held.drop(ordinal // limits.PAGE_ORDINALS, pair):
+        if held is None:
             return False
-        self._note(outlet, pair, began=False)
+        pair, before = _PAIR.pack(ordinal, slot), len(held.pages)
+        if not held.drop(ordinal // limits.PAGE_ORDINALS, pair):
+            return False
+        self._note(outlet, pair, began=False, pages=(before, len(held.pages)))
         return True
 
     def end(self, ordinals: Sequence[int]) -> None:
@@ -242,10 +247,13 @@ class LinkMap:
         if not dead:
             return
         for outlet in dead:
-            self._count -= self._held.pop(outlet).count()
+            held = self._held.pop(outlet)
+            self._count -= held.count()
+            self._pages -= len(held.pages)
             self._changes.pop(outlet, None)
             self._changed.pop(outlet, None)
         self._raise(len(dead), dict.fromkeys(dead), len(dead))
+        self._relinks = True
         self._relink()
 
     def take_changes(self) -> dict[Outlet, Change]:
@@ -271,16 +279,23 @@ class LinkMap:
         before, self.version = self.version, self.version + by
         self._log.note(self._group, before, self.version, changes, len(changes) + pairs)
 
-    def _note(self, outlet: Outlet, pair: bytes, *, began: bool) -> None:
+    def _note(self, outlet: Outlet, pair: bytes, *, began: bool, pages: tuple[int, int]) -> None:
+        """A session began or ceased to listen; the link's rows were so many before and are so many now."""
+        before, now = pages
         self._changed[outlet] = None
         self._count += 1 if began else -1
+        self._pages += now - before
+        self._relinks |= not before or not now
         change = self._changes.get(outlet)
         if change is None:
             change = self._changes[outlet] = Change()
         change.note(pair, began=began)
 
     def _relink(self) -> None:
-        self.outlets = tuple([outlet for outlet, held in self._held.items() if held.pages])
+        if self._relinks:
+            self._relinks = False
+            self.outlets = tuple([outlet for outlet, held in self._held.items() if held.pages])
+            self._addresses = [outlet.address for outlet in self.outlets]
 
     def _load(self, address: LinkAddress) -> _Held:
         prefix = self._prefix(address)

@@ -5,9 +5,10 @@ overtake the relation that made its group. The end is a position compared with t
 in besides records (commit markers, aborted transactions) holds nobody up. Each topic has its own share of the bounds,
 so one that waits for room always has records to take, and one that has none always has room: the merge cannot lock up.
 
-A large record (`limits.LARGE_RECORD_BYTES`) is as much work as a thousand others: a batch takes one at most. Those of
-other keys that came later pass the large ones that wait behind it, so a change of a million members in lots of 10,000
-holds up nobody but its own group. Order is kept for each key and within each topic.
+A large record (`limits.LARGE_RECORD_BYTES`) of one key is as much work as a thousand others: a batch takes one at most.
+Those of other keys that came later pass the large ones that wait behind it, so a change of a million members in lots of
+10,000 holds up nobody but its own group. Order is kept for each key and within each topic. What has no key is of many
+groups, or of all: nothing passes it, so a batch takes as much of it as of anything.
 """
 
 from __future__ import annotations
@@ -95,6 +96,10 @@ def _size(raw: Raw) -> int:
     return len(raw.key or b"") + len(raw.value or b"")
 
 
+def _is_large(raw: Raw, large_bytes: int) -> bool:
+    return raw.key is not None and _size(raw) >= large_bytes
+
+
 @dataclass(slots=True)
 class _Taking:
     """A batch as it grows."""
@@ -112,7 +117,7 @@ class _Taking:
         """Take a topic's head if it fits; whether more of the topic may follow: none does behind a large one."""
         raw = one.queue[0]
         size = _size(raw)
-        large = size >= self.large_bytes
+        large = _is_large(raw, self.large_bytes)
         bounded = len(self.records) >= self.max_records or self.size + size > self.max_bytes
         if self.records and (bounded or (large and self.large is not None)):
             self.full = True
@@ -145,7 +150,7 @@ class Inputs:
 
         Args:
             offsets: the topics, in the order that breaks ties, and where each is read from.
-            large_bytes: a record of so many is a large one.
+            large_bytes: a record of so many is a large one, if it has a key.
             patient: topics whose records may wait for others.
         """
         self._large_bytes = large_bytes
@@ -163,9 +168,8 @@ class Inputs:
         if fetched.since != one.position:
             raise HoleError(f"{topic}: read up to {one.position}, then from {fetched.since}")
         one.queue.extend(fetched.records)
-        sizes = [_size(raw) for raw in fetched.records]
-        one.size += sum(sizes)
-        one.large += sum([size >= self._large_bytes for size in sizes])
+        one.size += sum(map(_size, fetched.records))
+        one.large += sum([_is_large(raw, self._large_bytes) for raw in fetched.records])
         one.position, one.end = fetched.position, fetched.end
 
     def has_room(self, topic: str) -> bool:
@@ -243,10 +247,7 @@ class Inputs:
         return Batch(taking.records, self._offsets(taking.touched), backlog)
 
     def _pass(self, taking: _Taking, passed: _Input) -> None:
-        """Take of the other topics, in order, until one has the key of an earlier record that is passed.
-
-        What has no key is of many groups, or of all: nothing passes it.
-        """
+        """Take of the other topics, in order, until one has the key of an earlier record that is passed, or none."""
         others = [one for one in self._inputs.values() if one is not passed]
         waiting = iter(passed.queue)
         behind = next(waiting, None)

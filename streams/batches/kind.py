@@ -30,7 +30,6 @@ class LaneKind:
         store_effects: writes to stores outside of Kafka before each transaction, if it has any.
         index: makes the local rows anew that are not in the changelog, if it has any; also of rows of older versions.
         batch_bytes: how many bytes of records a batch takes.
-        large_bytes: a record of so many is much work: a batch takes one of them at most.
         version: which version its rows have, and how older ones are brought to it; None if it has no rows.
         patient: inputs that are worth no batch of their own at once: they wait PATIENT_GAP_MS for others.
     """
@@ -42,7 +41,6 @@ class LaneKind:
     store_effects: StoreEffects | None = None
     index: Index | None = None
     batch_bytes: int = limits.BATCH_BYTES
-    large_bytes: int = limits.LARGE_RECORD_BYTES
     version: StateVersion | None = None
     patient: tuple[Topic, ...] = ()
 

@@ -286,7 +286,7 @@ class Lane:
             raise
         clock = PartitionClock(edges.monotonic, store.state.clock_ms if store.state else 0)
         patient = [topic.name for topic in self.kind.patient]
-        inputs = Inputs({topic: offsets[topic] for topic in self._topics}, self.kind.large_bytes, patient)
+        inputs = Inputs({topic: offsets[topic] for topic in self._topics}, patient=patient)
         self._memory = memory = _Memory(edges.openings(), store, rows, core, inputs, clock)
         await edges.source.start_at(offsets, memory.opening)
         self._check_generation()

@@ -70,15 +70,17 @@ class PackedBatch:
 def pack(records: Iterable[Pair], max_bytes: int) -> list[PackedBatch]:
     """Records in order, in batches of at most `max_bytes` before compression; a larger record stands alone."""
     runs: list[list[Pair]] = []
+    run: list[Pair] = []
     size = 0
-    for key, value in records:
+    for record in records:
+        key, value = record
         grows = len(key or b"") + len(value or b"") + _RECORD_OVERHEAD
-        if not runs or size + grows > max_bytes:
-            runs.append([])
-            size = 0
-        runs[-1].append((key, value))
+        if size + grows > max_bytes and run:
+            runs.append(run)
+            run, size = [], 0
+        run.append(record)
         size += grows
-    return [PackedBatch(run) for run in runs]
+    return [PackedBatch(run) for run in (*runs, run) if run]
 
 
 _RECORD_OVERHEAD: Final = 21  # lengths, offset and time of a record take no more
@@ -88,14 +90,18 @@ def _encode(records: Sequence[Pair]) -> bytes:
     """Records without headers, all of one moment."""
     parts: list[bytes] = []
     for place, (key, value) in enumerate(records):
-        middle = b"\x00\x00" + _varint(place) + _length(key)
-        before_value = middle + (key or b"") + _length(value)
-        parts += (_varint(len(before_value) + len(value or b"") + 1), before_value, value or b"", b"\x00")
+        record = b"\x00\x00%b%b%b\x00" % (_number(place), _field(key), _field(value))
+        parts.append(_number(len(record)))
+        parts.append(record)
     return b"".join(parts)
 
 
-def _length(field: bytes | None) -> bytes:
-    return b"\x01" if field is None else _varint(len(field))
+def _field(field: bytes | None) -> bytes:
+    return b"\x01" if field is None else _number(len(field)) + field
+
+
+def _number(value: int) -> bytes:
+    return _SMALL[value] if value < _TWO_BYTES else _varint(value)
 
 
 def _varint(value: int) -> bytes:
@@ -107,3 +113,7 @@ def _varint(value: int) -> bytes:
         value >>= 7
     out.append(value)
     return bytes(out)
+
+
+_TWO_BYTES: Final = 1 << 13  # below it a number takes two bytes at most: nearly all do, so these are made once
+_SMALL: Final = [_varint(value) for value in range(_TWO_BYTES)]

@@ -120,14 +120,15 @@ class LaneProducer:
         The first batch of every partition is submitted before anything is awaited, so that the broker learns of all
         partitions in one request; the offsets travel while records do.
         """
+        waves = _waves(sends)
         await self._producer.begin_transaction()
         self._open = True
         ends: dict[tuple[str, int], int] = {}
         positions = {TopicPartition(*tp): offset for tp, offset in offsets.items()}
-        for wave in _waves(sends) or [{}]:
+        for wave, size in waves or [({}, 0)]:
             for topic in {topic for topic, _ in wave}:
                 await self._producer.partitions_for(topic)
-            sent = [_Sent(tp, batches) for tp, batches in (await _packed(wave)).items()]
+            sent = [_Sent(tp, batches) for tp, batches in (await _packed(wave, size)).items()]
             for one in sent:
                 await self._submit(one)
             also = [self._go_on(one) for one in sent if one.waiting]
@@ -193,15 +194,8 @@ async def _closed(*_: object) -> int:
     raise KafkaConnectionError("the producer is closed")
 
 
-async def _packed(wave: Sends) -> dict[tuple[str, int], list[PackedBatch]]:
+async def _packed(wave: Sends, size: int) -> dict[tuple[str, int], list[PackedBatch]]:
     """Every partition's records as batches, packed in a thread unless they are few."""
-    size = 0
-    for tp, records in wave.items():
-        for key, value in records:
-            length = len(key or b"") + len(value or b"")
-            if length > limits.RECORD_BYTES:
-                raise MessageSizeTooLargeError(f"a record of {length} bytes for {tp[0]}")
-            size += length
     return _pack_all(wave) if size <= _HERE_BYTES else await asyncio.to_thread(_pack_all, wave)
 
 
@@ -209,20 +203,27 @@ def _pack_all(wave: Sends) -> dict[tuple[str, int], list[PackedBatch]]:
     return {tp: pack(records, _BATCH_BYTES) for tp, records in wave.items()}
 
 
-def _waves(sends: Sends) -> list[Sends]:
-    """The sends in parts of bounded size; the order within a partition is kept, records of one never overlap."""
-    waves: list[Sends] = []
+def _waves(sends: Sends) -> list[tuple[Sends, int]]:
+    """The sends in parts, each with its size; order within a partition is kept, records of one never overlap.
+
+    Raises:
+        MessageSizeTooLargeError: a record is larger than the broker takes.
+    """
+    waves: list[tuple[Sends, int]] = []
     wave: dict[tuple[str, int], Sequence[Pair]] = {}
     size = 0
     for tp, records in sends.items():
         if not records:
             continue
-        grows = sum(len(value or b"") for _, value in records)
+        lengths = [len(key or b"") + len(value or b"") for key, value in records]
+        if (largest := max(lengths)) > limits.RECORD_BYTES:
+            raise MessageSizeTooLargeError(f"a record of {largest} bytes for {tp[0]}")
+        grows = sum(lengths)
         if wave and size + grows > _WAVE_BYTES:
-            waves.append(wave)
+            waves.append((wave, size))
             wave, size = {}, 0
         wave[tp] = records
         size += grows
     if wave:
-        waves.append(wave)
+        waves.append((wave, size))
     return waves

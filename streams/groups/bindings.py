@@ -68,7 +68,7 @@ def resync(desk: Desk, resync: Resync) -> None:
         app, _, name = key.decode().partition(":")
         group = desk.groups.touch(app, name)
         group.unlearn(outlet)
-        desk.tell_bound(group, outlet, bound)
+        desk.tell_bound(group, outlet, bound, desk.heads(group))
 
 
 def _heard_on(desk: Desk, link: str, epoch: int) -> dict[bytes, list[tuple[int, int]]]:

@@ -183,8 +183,10 @@ class Desk:
         policy, members = self.policies.of(group.app), group.members.count
         if group.judged is not policy or group.judged_members != members:
             self._drive(group, policy, members)
-        for outlet, change in group.map.take_changes().items():
-            bound, unbound = change.bound, change.unbound
+        changes = group.map.take_changes()
+        heads = self.heads(group) if changes else []
+        for outlet, change in changes.items():
+            bound, unbound = change.parted()
             self.counts["bound"] += len(bound)
             self.counts["unbound"] += len(unbound)
             for ordinals, slots in _columns(unbound):
@@ -195,7 +197,7 @@ class Desk:
             if group.asked:
                 group.subscriptions.end(outlet, BitMap([slot for _, slot in unbound]))
                 group.subscriptions.end_visits(outlet, BitMap([slot for _, slot in bound]))
-            self.tell_bound(group, outlet, bound)
+            self.tell_bound(group, outlet, bound, heads)
         if group.ruled or group.asked:
             audiences.tell_changes(group)
 
@@ -209,10 +211,16 @@ class Desk:
             for outlet in group.map.outlets:
                 outlet.entries.append(entry)
 
-    def tell_bound(self, group: Group, outlet: Outlet, pairs: Sequence[tuple[int, int]]) -> None:
-        """Tell a link that these sessions, pairs of (ordinal, slot), listen to the group."""
+    @staticmethod
+    def heads(group: Group) -> list[tuple[str, int]]:
+        """The heads that whoever begins to listen is told: each channel's newest seq."""
         channels = group.common_channels() if group.joined != "none" else ()
-        heads = [(channel, group.numbers(channel).seq) for channel in channels]
+        return [(channel, group.numbers(channel).seq) for channel in channels]
+
+    def tell_bound(
+        self, group: Group, outlet: Outlet, pairs: Sequence[tuple[int, int]], heads: list[tuple[str, int]]
+    ) -> None:
+        """Tell a link that these sessions, pairs of (ordinal, slot), listen to the group, and its heads."""
         known = group.ruled and group.audiences.known_on(outlet)
         for ordinals, slots in _columns(pairs):
             of_each = [group.audiences.of_ordinal(outlet, ordinal) for ordinal in ordinals] if known else []

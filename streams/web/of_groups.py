@@ -169,8 +169,9 @@ def _changes(steps: list[Step]) -> list[LinkChange]:
                 ended.add(outlet.address)
                 continue
             pairs = summed.setdefault(outlet.address, {})
-            pairs.update(dict.fromkeys(change.unbound, False))
-            pairs.update(dict.fromkeys(change.bound, True))
+            bound, unbound = change.parted()
+            pairs.update(dict.fromkeys(unbound, False))
+            pairs.update(dict.fromkeys(bound, True))
     found = [LinkChange(address.link, address.epoch, ended=True) for address in sorted(ended, key=_order)]
     for address in sorted(summed.keys() - ended, key=_order):
         pairs = summed[address]

@@ -90,12 +90,13 @@ class Told(RuleBasedStateMachine):
     def _settle(self) -> None:
         for outlet, change in self.group.map.take_changes().items():
             link = self.links[outlet.address.link]
-            link.bound -= set(change.unbound)
+            bound, unbound = change.parted()
+            link.bound -= set(unbound)
             link.audiences = {id_: heard & link.ordinals() for id_, heard in link.audiences.items() if link.bound}
-            if self.group.map.count(outlet) == len(change.bound):
+            if self.group.map.count(outlet) == len(bound):
                 self.group.audiences.forget(outlet)
-            link.bound |= set(change.bound)
-            for ordinal, _ in change.bound:
+            link.bound |= set(bound)
+            for ordinal, _ in bound:
                 for id_ in self.group.audiences.of_ordinal(outlet, ordinal):
                     link.audiences[id_].add(ordinal)
         for outlet, audience, entered, left, ended in self.group.audiences.take_told(self.group.map, 1):

@@ -153,8 +153,7 @@ def _tell(kept: _Kept, told: set[tuple[str, int, int, int]]) -> None:
     assert kept.map.version == version + bool(changes)
     for outlet, change in changes.items():
         address = outlet.address
-        unbound = {(address.link, address.epoch, *pair) for pair in change.unbound}
-        bound = {(address.link, address.epoch, *pair) for pair in change.bound}
+        bound, unbound = ({(address.link, address.epoch, *pair) for pair in part} for part in change.parted())
         assert unbound <= told
         assert not bound & told
         told -= unbound
@@ -172,11 +171,11 @@ def test_what_came_and_went_in_one_change_set_is_told_by_its_sum() -> None:
     kept.map.bind(2, outlet, 2)
     kept.map.unbind(2, outlet, 2)
     change = kept.map.take_changes()[outlet]
-    assert (change.bound, change.unbound) == ([], [])
+    assert change.parted() == ([], [])
     kept.map.unbind(1, outlet, 1)
     kept.map.bind(3, outlet, 1)
     change = kept.map.take_changes()[outlet]
-    assert (change.bound, change.unbound) == ([(3, 1)], [(1, 1)])
+    assert change.parted() == ([(3, 1)], [(1, 1)])
 
 
 def test_a_link_without_bindings_is_named_no_more() -> None:

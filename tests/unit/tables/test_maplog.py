@@ -69,8 +69,9 @@ def followed(held: Bindings, steps: list[Step] | None) -> Bindings | None:
             if change is None:
                 held = frozenset(one for one in held if one[:2] != (address.link, address.epoch))
                 continue
-            held -= {(address.link, address.epoch, *pair) for pair in change.unbound}
-            held |= {(address.link, address.epoch, *pair) for pair in change.bound}
+            bound, unbound = change.parted()
+            held -= {(address.link, address.epoch, *pair) for pair in unbound}
+            held |= {(address.link, address.epoch, *pair) for pair in bound}
     return held
 
 

@@ -146,7 +146,7 @@ def test_others_pass_large_records_and_order_is_kept_by_key_and_by_topic(
         merge.offer(topic, lot(*of_topic[start:stop], since=start, position=stop, end=len(of_topic)))
         batch = merge.take(max_records=data.draw(st.integers(1, 6)))
         out += [(one.at_ms, TOPICS.index(one.topic), one.key, one.offset) for one in batch.records]
-        assert sum(len(one.value) + len(one.key or b"") >= LARGE for one in batch.records) <= 1
+        assert sum(one.key is not None and len(one.key + one.value) >= LARGE for one in batch.records) <= 1
     assert sorted(out, key=str) == sorted(
         [(raw.timestamp, place, raw.key, raw.offset) for place, topic in enumerate(TOPICS) for raw in logs[topic]],
         key=str,
@@ -169,6 +169,15 @@ def test_a_message_to_another_group_passes_the_lots_of_a_large_change() -> None:
     assert taken(merge) == [("relations", 1)]
     assert taken(merge) == [("relations", 2), ("messages", 1), ("messages", 2)]
     assert not merge.large
+
+
+def test_a_batch_takes_as_many_large_lots_without_a_key_as_of_anything_for_nothing_passes_them() -> None:
+    merge = Inputs(dict.fromkeys(TOPICS, 0), LARGE)
+    merge.offer("relations", lot(*(Raw(n, n, None, b"v" * LARGE) for n in range(3))))
+    merge.offer("messages", lot(Raw(0, 1, b"team"), Raw(1, 9, b"team")))
+    merge.offer("resync", lot())
+    assert not merge.large
+    assert taken(merge, max_records=4) == [("relations", 0), ("relations", 1), ("messages", 0), ("relations", 2)]
 
 
 def test_nothing_passes_what_is_not_fetched_yet() -> None:

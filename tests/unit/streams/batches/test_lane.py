@@ -197,10 +197,10 @@ async def until(check: Callable[[], object], within_s: float = 5.0) -> None:
             await asyncio.sleep(0.001)
 
 
-def feed(world: World, lane: Lane, *values: bytes, at_ms: int = 1) -> None:
+def feed(world: World, lane: Lane, *values: bytes, at_ms: int = 1, key: bytes | None = None) -> None:
     """Offer records from the position the world committed or was last offered."""
     since = world.fed[world.opening]
-    records = [Raw(since + n, at_ms + n, value) for n, value in enumerate(values)]
+    records = [Raw(since + n, at_ms + n, value, key) for n, value in enumerate(values)]
     after = since + len(values)
     world.fed[world.opening] = after
     lane.offer("in", Fetched(world.opening, records, since, after, after))
@@ -513,7 +513,7 @@ async def test_a_large_record_is_not_applied_while_the_last_batch_commits_nor_wi
         world.gate.clear()
         feed(world, lane, b"0", b"1")
         await until(lambda: lane._memory and lane._memory.pending)
-        feed(world, lane, b"2", *large, b"3")
+        feed(world, lane, b"2", *large, b"3", key=b"server")
         await asyncio.sleep(0.01)
         assert lane._memory is not None
         assert [len(one.records) for one in lane._memory.pending] == [2]
