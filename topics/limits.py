@@ -98,6 +98,7 @@ BATCH_BYTES: Final = 4 << 20  # and their bytes
 SINK_BATCH_BYTES: Final = 8 << 20  # bytes of a batch of the sinks: the more of a channel at once, the cheaper each row
 BATCH_OUTPUT_BYTES: Final = 16 << 20  # about what a batch may write: it takes so few records as fit
 BATCH_WORK_MS: Final = 100  # CPU time that applying it should take: after a longer one the next takes fewer bytes
+LATE_BATCH_WORK_MS: Final = 400  # a partition that is behind: a quarter of what it is, up to this
 LEAST_BATCH_BYTES: Final = 64 * 1024  # but so many, or one record
 LARGE_RECORD_BYTES: Final = 64 * 1024  # a record of so many is much work: a batch takes one, others' pass the next
 BATCH_GAP_MS: Final = 20  # batches of a partition begin no closer: a transaction costs as much for 1 record as for 100

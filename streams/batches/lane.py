@@ -527,7 +527,8 @@ class Lane:
         self._rejects.check(len(records), outputs.rejected)
         if records:
             self._size.wrote(len(records), outputs.size())
-            self._size.applied(sum([len(record.value) for record in records]), thread_time() - worked)
+            size = sum([len(record.value) for record in records])
+            self._size.applied(size, thread_time() - worked, batch.backlog.late_ms)
         settled = asyncio.get_running_loop().create_future()
         applied = Applied(records, batch.offsets, outputs, memory.rows.take(), now_ms, settled)
         self.counters.steps["apply"].add(perf_counter() - began)

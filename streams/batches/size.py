@@ -33,10 +33,18 @@ class BatchSize:
         """How many bytes the next batch may take of the most that it may at all."""
         return min(most, self._bytes)
 
-    def applied(self, input_bytes: int, work_s: float) -> None:
-        """A batch of so many bytes was applied; by how much CPU time that took the next one takes fewer, or more."""
-        if work_s * 1000 > limits.BATCH_WORK_MS:
-            self._bytes = max(limits.LEAST_BATCH_BYTES, int(input_bytes * limits.BATCH_WORK_MS / (work_s * 1000)))
+    def applied(self, input_bytes: int, work_s: float, late_ms: int = 0) -> None:
+        """A batch of so many bytes was applied; by how much CPU time that took the next one takes fewer, or more.
+
+        Args:
+            input_bytes: of its records.
+            work_s: CPU time.
+            late_ms: by how much the partition is behind. Who waits for a second anyway waits less for few large batches
+                than for many small ones: a group that is touched costs once a batch.
+        """
+        most_ms = max(limits.BATCH_WORK_MS, min(late_ms // 4, limits.LATE_BATCH_WORK_MS))
+        if work_s * 1000 > most_ms:
+            self._bytes = max(limits.LEAST_BATCH_BYTES, int(input_bytes * most_ms / (work_s * 1000)))
         elif input_bytes > self._bytes // 2:
             self._bytes = min(_MOST_BYTES, self._bytes * 2)
 

@@ -59,3 +59,14 @@ def test_however_long_it_takes_a_batch_may_hold_something() -> None:
     size = BatchSize()
     size.applied(1, 60.0)
     assert size.bytes(limits.BATCH_BYTES) == limits.LEAST_BATCH_BYTES
+
+
+def test_a_partition_that_is_behind_takes_longer_batches_up_to_a_bound() -> None:
+    size = BatchSize()
+    most = size.bytes(limits.BATCH_BYTES)
+    size.applied(most, 0.2, late_ms=1_000)
+    assert size.bytes(most) == most, "a quarter of what it is behind is more"
+    size.applied(most, 0.8, late_ms=60_000)
+    assert size.bytes(most) == most * limits.LATE_BATCH_WORK_MS // 800
+    size.applied(most // 2, 0.2, late_ms=0)
+    assert size.bytes(most) == most // 4, "who is not behind waits for nobody"
