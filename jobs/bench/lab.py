@@ -25,6 +25,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from jobs import topics
+from jobs.bench.reading import reading
 from jobs.demo.cluster import free_ports, own_settings
 from jobs.policy import write as write_policies
 from jobs.problem import Problem
@@ -50,7 +51,6 @@ _CONSUMED_POLL_S: Final = 0.25
 _LOG_BYTES: Final = 2_000
 _FILL_BATCH_BYTES: Final = 512 * 1024
 _FILL_RECORDS: Final = 100_000  # made ready at once: ten million take too much memory
-_FETCH_BYTES: Final = 8 << 20
 _KIB: Final = 1024
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
@@ -332,25 +332,13 @@ class Trial:
         open_ = [tp for tp in tps if ends[tp.partition] > (since or {}).get(tp.partition, 0)]
         if not open_:
             return  # aiokafka raises when a consumer is stopped at once
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.settings.kafka_bootstrap,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            max_partition_fetch_bytes=_FETCH_BYTES,
-            fetch_max_bytes=4 * _FETCH_BYTES,
-        )
-        await consumer.start()
-        try:
-            consumer.assign(tps)
-            for tp in tps:
-                consumer.seek(tp, (since or {}).get(tp.partition, 0))
+        starts = {tp: (since or {}).get(tp.partition, 0) for tp in tps}
+        async with reading(self.settings.kafka_bootstrap, starts) as consumer:
             while open_:
                 for records in (await consumer.getmany(*open_, timeout_ms=200)).values():
                     for record in records:
                         yield record
                 open_ = [tp for tp in open_ if await consumer.position(tp) < ends[tp.partition]]
-        finally:
-            await consumer.stop()
 
     async def ends(self, topic: Topic) -> dict[int, int]:
         """Where a topic's partitions end, with what transactions wrote that are not over."""

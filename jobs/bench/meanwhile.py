@@ -5,33 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from typing import Any, Final
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from jobs.bench.lab import Trial
-
-_FETCH_BYTES: Final = 8 << 20
+from jobs.bench.reading import reading
 
 
 @contextlib.asynccontextmanager
 async def reader(trial: Trial, tps: Sequence[TopicPartition]) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer of what is committed to these partitions from now on."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=trial.settings.kafka_bootstrap,
-        isolation_level="read_committed",
-        enable_auto_commit=False,
-        max_partition_fetch_bytes=_FETCH_BYTES,
-        fetch_max_bytes=4 * _FETCH_BYTES,
-    )
-    await consumer.start()
-    try:
-        consumer.assign(tps)
-        for tp, end in (await consumer.end_offsets(tps)).items():
-            consumer.seek(tp, end)
+    async with reading(trial.settings.kafka_bootstrap, dict.fromkeys(tps)) as consumer:
         yield consumer
-    finally:
-        await consumer.stop()
 
 
 @contextlib.asynccontextmanager

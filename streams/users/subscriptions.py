@@ -115,9 +115,11 @@ def _session(desk: Desk, asks: Subscribe | Unsubscribe | Watch | Unwatch) -> Ses
     session = find(held_by(desk, asks.app, asks.user), asks.link, asks.epoch, asks.slot)
     if session is not None and not session.lost_until:
         return session
-    if (partition := desk.sessions.partition_of(asks.link, asks.epoch)) is not None:
-        refused = Refused("unknown_session", asks.app, request=asks.request, slot=asks.slot)
-        desk.refuse(LinkAddress(asks.link, asks.epoch, partition), refused)
+    if (partition := desk.sessions.partition_of(asks.link, asks.epoch)) is None:
+        desk.counts["refused:unknown_session"] += 1
+        return None
+    refused = Refused("unknown_session", asks.app, request=asks.request, slot=asks.slot)
+    desk.refuse(LinkAddress(asks.link, asks.epoch, partition), refused)
     return None
 
 

@@ -11,6 +11,7 @@ import contextlib
 import signal
 import sys
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from jobs.demo.scenario import LINKS, Come, KillWorker, Lose, Part, RestartLink,
 from jobs.problem import Problem
 from jobs.services.process import Process
 from jobs.stack import Stack, ask
+from jobs.top.samples import Samples
 from jobs.verify.judge import SETTLE_MS, judge
 from jobs.verify.report import Report
 from jobs.verify.world import World
@@ -44,6 +46,7 @@ ROOT: Final = Path(__file__).parents[2]
 SESSION_S: Final = 6.0
 _READY_S: Final = 60.0
 _POLL_S: Final = 0.05
+_ANSWER_S: Final = 5.0
 _LEAST_ACCEPTED: Final = 1_000
 _LEAST_DELIVERED: Final = 2_000
 _SIZE: Final = Size(
@@ -176,6 +179,11 @@ class Stage(Cluster):
         """What it says of itself; nothing when it does not answer."""
         return ask(f"{self.url(name)}/health") or {"lanes": [], "counts": {"records": 0}}
 
+    def gauge(self, name: str, metric: str) -> float:
+        """What a worker measures, all its partitions added up."""
+        with urllib.request.urlopen(f"{self.url(name)}/metrics", timeout=_ANSWER_S) as answer:
+            return Samples.parse(answer.read().decode()).total(metric)
+
     def serving(self, name: str) -> int:
         """How many of its lanes serve."""
         return sum(lane["state"] == "serving" for lane in self.health(name)["lanes"])
@@ -297,16 +305,25 @@ class Heard:
         return longest_s
 
 
-class _Ears(Handler):
-    """Notes what a link hears, and passes it on."""
+class Ears(Handler):
+    """Notes what a link hears, and passes it on.
+
+    Attributes:
+        reads: whether the gateway reads; it beats in any case.
+    """
 
     def __init__(self, handler: Handler, heard: Heard, partitions: int) -> None:
+        self.reads = asyncio.Event()
+        self.reads.set()
         self._handler = handler
         self._heard = heard
         self._partitions = partitions
         for name in dir(handler):
-            if name.startswith("on_") and name not in vars(_Ears):
+            if name.startswith("on_") and name not in vars(Ears):
                 setattr(self, name, getattr(handler, name))
+
+    async def room(self) -> None:
+        await self.reads.wait()
 
     def on_registered(self, registration: Registration) -> None:
         self._heard.registrations += 1
@@ -339,6 +356,7 @@ class Scene:
         app: the app of its users.
         groups: their groups.
         heard: what the links heard.
+        ears: those of each link.
         report: the judge's, once all came to rest.
         whole_world: all there is.
         planned: the faults, in words.
@@ -350,6 +368,7 @@ class Scene:
         settings = stage.settings
         self.app = f"a{uuid4().hex[:8]}"
         self.heard = Heard({})
+        self.ears: dict[str, Ears] = {}
         self.report = Report()
         self.whole_world: World
         self.planned: list[str] = []
@@ -365,9 +384,8 @@ class Scene:
 
     def _link(self, link: str, handler: Handler) -> SimulatedLink:
         settings = self._stage.settings
-        return SimulatedLink(
-            link + self._links, settings.kafka_bootstrap, _Ears(handler, self.heard, settings.partitions)
-        )
+        ears = self.ears[link] = Ears(handler, self.heard, settings.partitions)
+        return SimulatedLink(link + self._links, settings.kafka_bootstrap, ears)
 
     async def begin(self) -> None:
         """Until users are at work in every partition."""
@@ -402,6 +420,15 @@ class Scene:
         happened = self._stage.happened(name)
         assert happened is not None
         self.planned.append(f"{name}: {happened}")
+        return happened
+
+    async def dies_and_returns(self, name: str, plan: Plan) -> Happened:
+        """A worker kills itself as planned and is started again; returns when it is at work."""
+        stage, happened = self._stage, await self.happens(name, plan)
+        await self.until(lambda: stage.died(name), 5, f"{name} dies")
+        await asyncio.to_thread(stage.start, name)
+        await self.until(lambda: stage.ready(name), 40, f"{name} is back")
+        await self.until(lambda: stage.health(name)["counts"]["records"] > 0, 10, f"{name} goes on")
         return happened
 
     def steady_member(self, group: str) -> str:
