@@ -46,7 +46,7 @@ check: setup  ## style, types, import contracts, containers, docs
 	@$(MAKE) --silent docs
 
 test: setup  ## all tests, by two runners; those that need services start their own
-	@$(BIN)/pytest --numprocesses 2
+	@$(BIN)/pytest --numprocesses 2 --durations 20 --durations-min 5
 
 docs: setup  ## build the docs site
 	@$(BIN)/sphinx-build --quiet --fail-on-warning --nitpicky docs $(SITE)
