@@ -170,7 +170,7 @@ class Deliveries:
                 if overrun_ms is not None:
                     hearing.skip(row.at_ms)
                 hearing.catch_up(row.at_ms)
-                hearing.told.reset(row.at_ms)
+                hearing.told.reset(row.at_ms, overrun=overrun_ms is not None)
         elif lot.overrun:
             for hearing in self._of_source(registration, lot.source):
                 hearing.told.turns.turn_all(row.at_ms)

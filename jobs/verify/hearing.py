@@ -66,10 +66,7 @@ class Hearing:
         if self._open is not None and self._open.number != number:
             self.settle()
         self._pass(number)
-        if told.forgotten:
-            add("reset_forgot", f"{where} {told}: {sorted(told.forgotten)[:5]}", len(told.forgotten))
-            for binding in list(told.forgotten.values()):
-                told.end(binding, message.map)
+        told.check_reset(where)
         if message.map < told.map:
             add("binding_late", f"{where} {told}: decided at map {message.map}, follows {told.map}")
         told.heard_map = max(told.heard_map, message.map)

@@ -53,6 +53,7 @@ class Listening:
         before: what a session that was resumed elsewhere was told there of this group.
         slots: what is bound now.
         forgotten: what was bound before a reset and has not been given anew yet.
+        lapsed: those of it that may have ended while the link was told nothing.
         audiences: those told and not ended.
         joined: what they hear of its channels unasked; None: nobody ever listened.
         wants: what they hear because they asked for it.
@@ -68,6 +69,7 @@ class Listening:
     before: Callable[[Session, Group], Listening | None]
     slots: dict[int, Binding] = field(default_factory=dict)
     forgotten: dict[int, Binding] = field(default_factory=dict)
+    lapsed: set[int] = field(default_factory=set)
     audiences: dict[int, Audience] = field(default_factory=dict)
     joined: Joined | None = None
     wants: Wants = field(default_factory=Wants)
@@ -93,10 +95,12 @@ class Listening:
         """The link's sessions that are in the background, as this group's source told it."""
         return self.registration.background.setdefault(self.group.partition, set())
 
-    def reset(self, at_ms: int) -> None:
-        """Forget all; it has to be given anew before the next message."""
+    def reset(self, at_ms: int, *, overrun: bool = False) -> None:
+        """Forget all; it has to be given anew before the next message, but for what ended while it was overrun."""
         self.turns.turn_all(at_ms)
         self.forgotten |= self.slots
+        if overrun:
+            self.lapsed |= {slot for slot, binding in self.forgotten.items() if self._may_have_ended(binding, at_ms)}
         self.slots, self.audiences = {}, {}
         self._of_ordinal, self._unchecked, self._strangers = {}, {}, set()
         self.present = Present(self.group)
@@ -193,10 +197,17 @@ class Listening:
         if entry.ended:
             del self.audiences[entry.audience]
 
+    def check_reset(self, where: str = "") -> None:
+        """All that was forgotten must have been given anew by now."""
+        if missing := self.forgotten.keys() - self.lapsed:
+            self.findings.add("reset_forgot", f"{where} {self}: {sorted(missing)[:5]}", len(missing))
+        for binding in list(self.forgotten.values()):
+            self.end(binding, self.map)
+        self.lapsed.clear()
+
     def close(self) -> None:
         """The run is over: what is bound still is bound for good."""
-        if self.forgotten:
-            self.findings.add("reset_forgot", f"{self}: {sorted(self.forgotten)[:5]}", len(self.forgotten))
+        self.check_reset()
         for binding in self.slots.values():
             self.spans.setdefault(binding.slot, []).append((binding.since, NEVER))
 
@@ -264,6 +275,10 @@ class Listening:
         self._strangers.discard(slot)
         self._of_ordinal.get(ordinal, set()).discard(slot)
         self.spans.setdefault(slot, []).append((binding.since, map_))
+
+    def _may_have_ended(self, binding: Binding, at_ms: int) -> bool:
+        session, member = self.registration.sessions.get(binding.slot), binding.member
+        return session is None or session.down_ms < at_ms or (member is not None and member.until_ms < at_ms)
 
     # -- how it is kept ----------------------------------------------------------------------------------------------
 

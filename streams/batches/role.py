@@ -117,6 +117,7 @@ class RoleApp(faust.App):
             stream_buffer_maxsize=64,
             stream_recovery_delay=0.0,
             web_enabled=False,
+            table_standby_replicas=0,  # shipped as 1: workers would keep what they have, and a third of two get nothing
             agent_supervisor=CrashingSupervisor,
             broker_session_timeout=config.session_s,
             broker_heartbeat_interval=config.heartbeat_s,

@@ -35,7 +35,7 @@ from topics.entities import Channel
 from topics.events import ChannelCreated
 from topics.messages import Message
 from topics.presence import Presence
-from topics.sessions import Ground, Lost, Resume, SetStatus, Subscribe, Unsubscribe, Up, Watch
+from topics.sessions import Down, Ground, Lost, Resume, SetStatus, Subscribe, Unsubscribe, Up, Watch
 from topics.subscriptions import Joined, Subscription
 from topics.wire import LinkAddress, SessionId
 
@@ -169,7 +169,11 @@ def _persons(made: Stage, east: LinkAddress, west: LinkAddress) -> None:
     for link in (east, west):
         made.lot(link, Drive(APP, TOWN, 3, "messages"))
     made.wait(QUIET_MS)
+    made.asks(Up(APP, "dan", "device-4", "east", east.epoch, 0, 6))
+    made.lot(east, made.bound(TEAM, {6: 3}), made.bound(TOWN, {6: 3}))
+    made.wait(QUIET_MS)
     made.lot(east, overrun=True)
+    made.asks(Down(APP, "dan", "east", east.epoch, 6))  # of which the link is told nothing
     made.lot(west, made.says(TEAM, "ann"))
     made.wait(QUIET_MS)
     _anew(made, east)
