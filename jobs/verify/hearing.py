@@ -342,7 +342,8 @@ class Hearing:
         if due.last_ms >= run.due_before_ms:
             return
         where = f"{told.group}/{message.channel} seq {message.seq} on {told.registration}: slot {slot}"
-        if due.push and message.channel not in self._narrow:
+        came_back = self._grounded(slot, due.first_ms, due.last_ms, {False})  # then it was due to another, or no notice
+        if due.push and message.channel not in self._narrow and not came_back:
             run.findings.add("link_missed", where)
             return
         if told.registration.first_void_ms <= late_ms or session is None or session.down_ms <= late_ms:

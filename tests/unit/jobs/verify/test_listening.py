@@ -325,3 +325,27 @@ def test_a_spoilt_run_is_seen(world: World, rule: str, mutation: Mutation) -> No
     report = judge(mutation(world), settled=True, examples=1_000)
     assert rule in report.rules
     assert report.faults[RULES[rule][0]] > 0
+
+
+def test_who_comes_back_while_a_message_is_decided_pulls_it() -> None:
+    made = Stage()
+    east, west = made.register("east", 0), made.register("west", 1)
+    made.group("duo", "team", ["ann", "bob"])
+    made.begin("ann", west, 0)
+    made.begin("bob", east, 1)
+    made.lot(west, made.bound("duo", {0: 0}))
+    made.lot(east, made.bound("duo", {1: 1}))
+    made.wait(QUIET_MS)
+    made.asks(Ground(APP, "bob", "east", east.epoch, 1, background=True))
+    made.lot(east, Background([1]))
+    made.wait(QUIET_MS)
+    made.asks(Ground(APP, "bob", "east", east.epoch, 1, background=False))
+    made.lot(west, made.says("duo", "ann"))
+    made.lot(east, Background([1], on=False))
+    later = made.says("duo", "ann")
+    made.lot(west, later)
+    made.lot(east, later)
+    made.wait(QUIET_MS)
+    made.asks(SetStatus(APP, "ann", "out"))
+    report = judge(made.world(), settled=True, examples=100)
+    assert report.rules == {}, report.examples
