@@ -239,6 +239,10 @@ class Group:
         """The members who see a channel; None: all do."""
         return self.audiences.of(channel) if self.ruled else None
 
+    def sees(self, ordinal: int, channel: str) -> bool:
+        """Whether a member sees a channel that there is."""
+        return (audience := self.audience_of(channel)) is None or audience.holds(ordinal)
+
     def subscribers(self, kind: Kind, channel: str = "") -> Subscribers | None:
         """The sessions that subscribed to something; None where none did."""
         return self.subscriptions.of(kind, channel) if self.asked else None

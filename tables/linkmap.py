@@ -28,25 +28,35 @@ from topics.wire import LinkAddress
 
 
 class Change:
-    """What changed for one link since the last notice, in sum: what came and went again is not in it."""
+    """What changed for one link since the last notice, in sum.
+
+    What came and went again is not in it. What went and came again is in it as both: its session began anew.
+    """
 
     __slots__ = ("_began",)
 
     def __init__(self) -> None:
-        self._began: dict[bytes, bool] = {}
+        self._began: dict[bytes, bool | None] = {}  # None: it went, and came again
 
     def parted(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         """Pairs of (ordinal, slot): those that listen now and did not, and those that listened and do so no more."""
         bound: list[tuple[int, int]] = []
         unbound: list[tuple[int, int]] = []
         for pair, began in self._began.items():
-            (bound if began else unbound).append(_PAIR.unpack(pair))
+            if began is not False:
+                bound.append(_PAIR.unpack(pair))
+            if not began:
+                unbound.append(_PAIR.unpack(pair))
         return bound, unbound
 
     def note(self, pair: bytes, *, began: bool) -> None:
-        """A session began or ceased to listen: the opposite of what was noted of it before, if anything was."""
-        if self._began.pop(pair, None) is None:
-            self._began[pair] = began
+        """A session began or ceased to listen: the opposite of what was noted of it last, if anything was."""
+        if began:
+            self._began[pair] = None if pair in self._began else True
+        elif self._began.get(pair):
+            del self._began[pair]
+        else:
+            self._began[pair] = False
 
 
 class _Held:
@@ -83,7 +93,6 @@ class _Held:
             return False
         self.pages[page] = row + pair
         self.changed[page] = None
-        self.changes += 1
         if self._ordinals is not None:
             self._ordinals.add(int.from_bytes(pair[:4], "big"))
         return True
@@ -98,7 +107,6 @@ class _Held:
         else:
             self.pages[page] = row[:at] + row[at + _PAIR.size :]
         self.changed[page] = None
-        self.changes += 1
         if self._ordinals is not None and _place(self.pages.get(page, b""), pair[:4]) < 0:
             self._ordinals.discard(int.from_bytes(pair[:4], "big"))
         return True
@@ -122,6 +130,7 @@ class LinkMap:
         self._count = 0
         self._pages = 0
         self._relinks = True  # a link came or went since `outlets` was made
+        self._serial = 0  # of the last change; never begins anew, so that a link that comes back is another than it was
         dead: dict[Outlet, None] = {}
         for address in links:
             if (outlet := outbox.outlet(address.link, address.epoch, address.partition)) is not None:
@@ -210,7 +219,7 @@ class LinkMap:
         pair, before = _PAIR.pack(ordinal, slot), len(held.pages)
         if not held.add(ordinal // limits.PAGE_ORDINALS, pair):
             return False
-        self._note(outlet, pair, began=True, pages=(before, len(held.pages)))
+        self._note(outlet, held, pair, before, began=True)
         return True
 
     def unbind(self, ordinal: int, outlet: Outlet, slot: int) -> bool:
@@ -221,7 +230,7 @@ class LinkMap:
         pair, before = _PAIR.pack(ordinal, slot), len(held.pages)
         if not held.drop(ordinal // limits.PAGE_ORDINALS, pair):
             return False
-        self._note(outlet, pair, began=False, pages=(before, len(held.pages)))
+        self._note(outlet, held, pair, before, began=False)
         return True
 
     def end(self, ordinals: Sequence[int]) -> None:
@@ -279,9 +288,11 @@ class LinkMap:
         before, self.version = self.version, self.version + by
         self._log.note(self._group, before, self.version, changes, len(changes) + pairs)
 
-    def _note(self, outlet: Outlet, pair: bytes, *, began: bool, pages: tuple[int, int]) -> None:
-        """A session began or ceased to listen; the link's rows were so many before and are so many now."""
-        before, now = pages
+    def _note(self, outlet: Outlet, held: _Held, pair: bytes, before: int, *, began: bool) -> None:
+        """A session began or ceased to listen on a link, which had so many rows before."""
+        now = len(held.pages)
+        self._serial += 1
+        held.changes = self._serial
         self._changed[outlet] = None
         self._count += 1 if began else -1
         self._pages += now - before

@@ -9,7 +9,7 @@ Rows: 8,192 slots each, keyed by link first, as bindings are; and one an audienc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
 
 from pyroaring import BitMap
@@ -167,10 +167,11 @@ class Subscribers:
 
 
 class Ended(NamedTuple):
-    """Sessions of a link that lost a subscription because they see the channel no more."""
+    """Sessions of a link, and their members, that lost a subscription because they see the channel no more."""
 
     topic: Topic
     outlet: Outlet
+    ordinals: BitMap
     slots: BitMap
 
 
@@ -274,11 +275,21 @@ class Subscriptions:
                 subscribers.know_ended(outlet, removed)
                 self._note(subscribers)
 
-    def end_visits(self, outlet: Outlet, slots: BitMap) -> None:
-        """Visitors went, or became members."""
-        for subscribers in self._of.values():
-            if subscribers.topic.visitors:
-                self._remove(subscribers, outlet, slots)
+    def join(self, outlet: Outlet, members: Mapping[int, int], sees: Callable[[int, str], bool]) -> None:
+        """Visitors became members: what they had, and see, they have as members.
+
+        Args:
+            outlet: their link.
+            members: slot -> the member's ordinal.
+            sees: whether a member sees a channel.
+        """
+        slots = BitMap(members)
+        for subscribers in [one for one in self._of.values() if one.topic.visitors]:
+            visiting, topic = subscribers.on(outlet) & slots, subscribers.topic
+            self._remove(subscribers, outlet, visiting)
+            for slot in visiting:
+                if not topic.channel or sees(members[slot], topic.channel):
+                    self.add(Topic(_level_of(topic.kind), topic.channel), outlet, slot, members[slot])
 
     def end_all(self) -> None:
         """The group ended: links forget all of it by themselves, but for visitors'."""
@@ -292,7 +303,7 @@ class Subscriptions:
                 if lost := subscribers.among(outlet, ordinals):
                     slots = self._map.slots_with(outlet, lost) & subscribers.on(outlet)
                     self._remove(subscribers, outlet, slots)
-                    yield Ended(subscribers.topic, outlet, slots)
+                    yield Ended(subscribers.topic, outlet, lost, slots)
 
     def close(self, channels: Iterable[str], *, visitors_only: bool = False) -> None:
         """Channels are gone, or visitors see them no more: nobody, or no visitor, subscribes to them."""

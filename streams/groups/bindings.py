@@ -9,6 +9,7 @@ from tables.chores import Sweep
 from tables.groups import Group
 from tables.linkmap import binding_prefix, pairs
 from tables.subscriptions import subscription_prefix
+from topics import limits
 from topics.bindings import Bind, BindingLot, Grounded, Listen, Unbind, Unlisten
 from topics.codec import encode
 from topics.deliveries import Background
@@ -62,8 +63,9 @@ def resync(desk: Desk, resync: Resync) -> None:
     desk.counts["resyncs_answered"] += 1
     desk.flush()  # so that the rows hold what this batch changed; what the link was told stands in the lots before
     outlet.reset()
-    if background := desk.ground.on(outlet):
-        outlet.entries.append(encode(Background(list(background))))
+    turned = list(desk.ground.on(outlet))
+    for start in range(0, len(turned), limits.ENTRY_PAIRS):
+        outlet.entries.append(encode(Background(turned[start : start + limits.ENTRY_PAIRS])))
     for key, bound in _heard_on(desk, resync.link, resync.epoch).items():
         app, _, name = key.decode().partition(":")
         group = desk.groups.touch(app, name)

@@ -81,7 +81,7 @@ def changed(desk: Desk, group: Group, what: Iterable[What] = (), channels: Seque
         what: what changed for everybody.
         channels: channels that are other than they were, for those who see them.
     """
-    if (what or channels) and group.map.outlets:  # who begins to listen later pulls then
+    if (what or channels) and (group.map.outlets or group.asked):  # who begins to listen later pulls then
         pending = _pending(desk, group, group.version - 1)
         pending.add(what)
         pending.add_channels(channels)

@@ -196,7 +196,7 @@ class Desk:
                 group.audiences.forget(outlet)
             if group.asked:
                 group.subscriptions.end(outlet, BitMap([slot for _, slot in unbound]))
-                group.subscriptions.end_visits(outlet, BitMap([slot for _, slot in bound]))
+                group.subscriptions.join(outlet, {slot: ordinal for ordinal, slot in bound}, group.sees)
             self.tell_bound(group, outlet, bound, heads)
         if group.ruled or group.asked:
             audiences.tell_changes(group)

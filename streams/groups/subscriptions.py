@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from pyroaring import BitMap
-
 from streams.groups.refusal import RefusalError
 from tables.audiences import Flip
 from tables.groups import Group
@@ -35,7 +33,7 @@ def listen(desk: Desk, group: Group, ask: Listen) -> None:
     refused: list[Turned] = []
     for wanted in ask.wanted:
         try:
-            _check(group, wanted, ordinal, outlet, ask.slot)
+            _check(group, wanted, ordinal, outlet, ask, desk.now_ms)
         except RefusalError as refusal:
             refused.append(Turned(refusal.code, wanted.level, wanted.channel))
             desk.counts[f"refused:{refusal.code}"] += 1
@@ -75,7 +73,7 @@ def of_event(desk: Desk, group: Group, event: RelationEvent, flips: Iterable[Fli
         return
     for flip in flips:
         if flip.left:
-            _tell_users(desk, group, list(group.subscriptions.lose_sight(flip.channels, flip.left)), flip.left)
+            _tell_users(desk, group, list(group.subscriptions.lose_sight(flip.channels, flip.left)))
     if isinstance(event, ChannelDeleted):
         group.subscriptions.close([event.channel])
     hidden = [channel for channel in group.subscriptions.visited() if not _visitors_see(group, channel)]
@@ -89,7 +87,7 @@ def counts(group: Group) -> Counter[Topic]:
     return Counter({of.topic: len(of) for of in group.subscriptions.all() if of.outlets})
 
 
-def _check(group: Group, wanted: Wanted, ordinal: int | None, outlet: Outlet, slot: int) -> None:
+def _check(group: Group, wanted: Wanted, ordinal: int | None, outlet: Outlet, ask: Listen, now_ms: int) -> None:
     """Refuse what a session may not subscribe to.
 
     Raises:
@@ -102,16 +100,16 @@ def _check(group: Group, wanted: Wanted, ordinal: int | None, outlet: Outlet, sl
     if wanted.channel is not None and not group.has_channel(wanted.channel):
         raise RefusalError("unknown_channel")
     if ordinal is None:
-        _check_visitor(group, wanted)
+        _check_visitor(group, wanted, ask.user, now_ms)
         return
-    if not group.map.holds(ordinal, outlet, slot):
+    if not group.map.holds(ordinal, outlet, ask.slot):
         raise RefusalError("unknown_session")
     audience = group.audience_of(wanted.channel) if wanted.channel is not None else None
     if audience is not None and not audience.holds(ordinal):
         raise RefusalError("not_visible")
 
 
-def _check_visitor(group: Group, wanted: Wanted) -> None:
+def _check_visitor(group: Group, wanted: Wanted, user: str, now_ms: int) -> None:
     """Refuse what one who is no member may not subscribe to.
 
     Raises:
@@ -121,7 +119,7 @@ def _check_visitor(group: Group, wanted: Wanted) -> None:
         raise RefusalError("not_a_member")
     if wanted.level not in VISITOR_LEVELS:
         raise RefusalError("wrong_level")
-    if not _visitors_see(group, wanted.channel or ""):
+    if not _visitors_see(group, wanted.channel or "") or group.bans.banned(user, now_ms):
         raise RefusalError("not_visible")
 
 
@@ -141,17 +139,17 @@ def _answer(group: Group, outlet: Outlet, slot: int, refused: list[Turned], requ
         (topic.channel, group.numbers(topic.channel).seq) for topic in topics if topic.kind in {"messages", "visitor"}
     ]
     answer = Subscribed(group.app, group.group, slot, [topic.wanted for topic in topics], refused, heads, request)
-    outlet.entries.append(encode(answer))
+    outlet.urgent.append(encode(answer))
 
 
-def _tell_users(desk: Desk, group: Group, ended: list[Ended], ordinals: BitMap) -> None:
-    """Tell the users' owners what ended, if few enough lost sight."""
-    if not ended or len(ordinals) > desk.policies.of(group.app).notice_users:
+def _tell_users(desk: Desk, group: Group, ended: list[Ended]) -> None:
+    """Tell the users' owners what ended, if it was heard by few enough."""
+    if sum([len(one.ordinals) for one in ended]) > desk.policies.of(group.app).notice_users:
         return
-    for ordinal in ordinals:
-        (user,) = group.members.users_at([ordinal])
-        for topic, outlet, slots in ended:
-            address = outlet.address
+    for topic, outlet, ordinals, slots in ended:
+        address = outlet.address
+        for ordinal in ordinals:
+            (user,) = group.members.users_at([ordinal])
             for slot in group.map.slots_of(outlet, ordinal):
                 if slot in slots:
                     told = Unheard(group.app, group.group, user, address.link, address.epoch, slot, [topic.wanted])
