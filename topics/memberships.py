@@ -60,8 +60,16 @@ class Unheard(Wire, tag="unheard", frozen=True):
     wanted: list[Wanted]
 
 
+class Barred(Wire, tag="barred", frozen=True):
+    """A user who is no member is kept out of a group: what sessions of theirs asked to hear there as visitors ends."""
+
+    app: Id
+    group: Id
+    user: Id
+
+
 class MembershipLot(Wire, tag="memberships", frozen=True):
     """A record of `memberships`: what one batch of a groups partition changed for the users of a users partition."""
 
-    entries: list[Joined | Left | Unheard]
+    entries: list[Joined | Left | Unheard | Barred]
     v: MembershipsVersion = FIRST

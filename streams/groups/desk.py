@@ -41,7 +41,7 @@ from topics.codec import Malformed, encode
 from topics.deliveries import Bound, Drive, Unbound
 from topics.events import RelationEvent
 from topics.keys import key_of, partition_of, partitions_of
-from topics.memberships import Joined, Left, Unheard
+from topics.memberships import Barred, Joined, Left, Unheard
 from topics.messages import Send
 from topics.policy import Policy
 from topics.relations import Asked
@@ -168,7 +168,7 @@ class Desk:
         for partition, (names, ordinals) in by_partition.items():
             self._memberships.add(partition, encode(kind(app, group, version, names, ordinals)))
 
-    def tell_user(self, app: str, user: str, entry: Unheard) -> None:
+    def tell_user(self, app: str, user: str, entry: Unheard | Barred) -> None:
         """Tell the users role what concerns one user."""
         self._memberships.add(partition_of(key_of(app, user), self.partitions), encode(entry))
 

@@ -14,8 +14,8 @@ from tables.visibility import visitor_sees
 from topics.bindings import Grounded, Listen, Unlisten
 from topics.codec import encode
 from topics.deliveries import Background, Subscribed, Turned
-from topics.events import ChannelDeleted, RelationEvent
-from topics.memberships import Unheard
+from topics.events import Banned, ChannelDeleted, RelationEvent
+from topics.memberships import Barred, Unheard
 from topics.subscriptions import VISITOR_LEVELS, Wanted
 
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ def of_event(desk: Desk, group: Group, event: RelationEvent, flips: Iterable[Fli
             _tell_users(desk, group, list(group.subscriptions.lose_sight(flip.channels, flip.left)))
     if isinstance(event, ChannelDeleted):
         group.subscriptions.close([event.channel])
+    if isinstance(event, Banned):
+        _bar(desk, group, event.users)
     hidden = [channel for channel in group.subscriptions.visited() if not _visitors_see(group, channel)]
     group.subscriptions.close(hidden, visitors_only=True)  # nobody is told: a resume that asks again is refused
 
@@ -140,6 +142,14 @@ def _answer(group: Group, outlet: Outlet, slot: int, refused: list[Turned], requ
     ]
     answer = Subscribed(group.app, group.group, slot, [topic.wanted for topic in topics], refused, heads, request)
     outlet.urgent.append(encode(answer))
+
+
+def _bar(desk: Desk, group: Group, users: Iterable[str]) -> None:
+    """Users are kept out: who of them visits is known to their owners alone."""
+    if group.subscriptions.visited():
+        for user in users:
+            if group.members.ordinal_of(user) is None:
+                desk.tell_user(group.app, user, Barred(group.app, group.group, user))
 
 
 def _tell_users(desk: Desk, group: Group, ended: list[Ended]) -> None:

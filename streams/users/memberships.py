@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streams.users import subscriptions
 from streams.users.desk import Desk, partition_of_group
-from topics.memberships import Joined, MembershipLot, Unheard
+from topics.memberships import Barred, Joined, MembershipLot, Unheard
 
 
 def lot(desk: Desk, lot: MembershipLot) -> None:
@@ -12,6 +12,9 @@ def lot(desk: Desk, lot: MembershipLot) -> None:
     for entry in lot.entries:
         if isinstance(entry, Unheard):
             subscriptions.unheard(desk, entry)
+            continue
+        if isinstance(entry, Barred):
+            subscriptions.left(desk, entry.app, entry.user, entry.group)
             continue
         users = zip(entry.users, entry.ordinals, strict=True)
         if isinstance(entry, Joined):

@@ -8,7 +8,7 @@ from tests.cores import Partition, Seen, add, ask, create, groups, policy, send
 from topics import catalog, limits
 from topics.bindings import Bind, BindingLot, Grounded, Listen, Unbind
 from topics.deliveries import Background, Bound, Changed, Subscribed, Unbound, Unread
-from topics.memberships import Unheard
+from topics.memberships import Barred, Unheard
 from topics.messages import Message
 from topics.relations import BanMembers, CreateChannel, DeleteChannel, UpdateGroup
 from topics.resync import Resync
@@ -94,6 +94,14 @@ def test_who_is_banned_is_no_visitor() -> None:
     partition.apply(ask(BanMembers, users=["vic"]))
     (answer,) = _lot(partition, _listen("vic", 9, Wanted("messages", "c"))).entries("l", Subscribed)
     assert [one.code for one in answer.refused] == ["not_visible"]
+
+
+def test_who_visits_and_is_banned_is_found_by_the_users_owner() -> None:
+    partition = _server()
+    assert not partition.apply(ask(BanMembers, users=["tom"])).memberships(), "nobody visits"
+    _lot(partition, _listen("vic", 9, Wanted("messages", "c")))
+    seen = partition.apply(ask(BanMembers, users=["vic", "pal"]))
+    assert [one for one in seen.memberships() if isinstance(one, Barred)] == [Barred("app", "g", "vic")]
 
 
 def test_an_answer_to_who_subscribes_goes_ahead_also_to_a_link_that_is_overrun() -> None:
