@@ -50,6 +50,14 @@ class Grounded(Wire, tag="grounded", frozen=True):
     """A session is in the background, or in the foreground again: for all groups of the partition that it is told to.
 
     Sessions that were never named are in the foreground.
+
+    Attributes:
+        link: the session's link.
+        epoch: the link's registration.
+        partition: that registration's partition of `deliveries`.
+        slot: the session.
+        background: whether it is in the background.
+        ended: the session is no more: it is forgotten, and its link told nothing.
     """
 
     link: str
@@ -57,6 +65,7 @@ class Grounded(Wire, tag="grounded", frozen=True):
     partition: U32
     slot: U32
     background: bool
+    ended: bool = False
 
 
 class Listen(Wire, tag="listen", frozen=True):

@@ -61,10 +61,12 @@ def unlisten(desk: Desk, group: Group, ask: Unlisten) -> None:
 def ground(desk: Desk, grounded: Grounded) -> None:
     """A session went to the background or came from there: its link hears it before what follows from it."""
     outlet = desk.outbox.outlet(grounded.link, grounded.epoch, grounded.partition)
-    if outlet is not None and desk.ground.put(outlet, grounded.slot, background=grounded.background):
-        desk.mark_rows()
+    if outlet is None or not desk.ground.put(outlet, grounded.slot, background=grounded.background):
+        return
+    desk.mark_rows()
+    desk.counts["grounded"] += 1
+    if not grounded.ended:
         outlet.entries.append(encode(Background([grounded.slot], grounded.background)))
-        desk.counts["grounded"] += 1
 
 
 def of_event(desk: Desk, group: Group, event: RelationEvent, flips: Iterable[Flip]) -> None:

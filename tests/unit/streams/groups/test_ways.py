@@ -72,6 +72,13 @@ def test_however_many_sessions_turned_away_a_link_that_begins_anew_is_told_in_en
     assert [len(one.slots) for one in told] == [limits.ENTRY_PAIRS, 10]
 
 
+def test_of_a_session_that_ended_in_the_background_nothing_is_left() -> None:
+    partition = groups()
+    _lot(partition, Grounded("l", 1, 3, 1, background=True))
+    assert not _lot(partition, Grounded("l", 1, 3, 1, background=False, ended=True)).lots("l")
+    assert not partition.core.desk.ground.on(partition.core.desk.outbox.find("l", 1))
+
+
 def test_a_visitor_hears_that_the_server_changed_also_where_no_member_listens() -> None:
     partition = _server()
     _lot(partition, _listen("vic", 9, Wanted("server")))
