@@ -10,7 +10,7 @@ from tables import keys
 from tables.rows import Rows
 from tables.sessions import Session
 from topics.keys import key_of
-from topics.subscriptions import Level, Wanted
+from topics.subscriptions import MESSAGE_LEVELS, Level, Wanted
 
 _Row = list[tuple[Level, str | None]]
 _encode = msgspec.msgpack.Encoder().encode
@@ -42,9 +42,32 @@ class Asked:
         self._rows.set(key, _encode([(one.level, one.channel) for one in row]) if row else None)
 
 
+def strongest(wanted: Iterable[Wanted]) -> set[Wanted]:
+    """Of what one call names: of each channel's message levels the strongest, and all else."""
+    best: dict[str | None, Wanted] = {}
+    rest: set[Wanted] = set()
+    for one in wanted:
+        if one.level not in MESSAGE_LEVELS:
+            rest.add(one)
+        elif (known := best.get(one.channel)) is None or _rank(one) < _rank(known):
+            best[one.channel] = one
+    return rest.union(best.values())
+
+
+def joined(before: Iterable[Wanted], wanted: Iterable[Wanted]) -> set[Wanted]:
+    """What was asked before with what a later call asks: its message level of a channel replaces the earlier one."""
+    new = set(wanted)
+    replaced = {one.channel for one in new if one.level in MESSAGE_LEVELS}
+    return new | {one for one in before if one.level not in MESSAGE_LEVELS or one.channel not in replaced}
+
+
 def ordered(wanted: Iterable[Wanted]) -> Sequence[Wanted]:
     """The same, always in the same order."""
     return sorted(wanted, key=lambda one: (one.channel or "", one.level))
+
+
+def _rank(wanted: Wanted) -> int:
+    return MESSAGE_LEVELS.index(wanted.level)
 
 
 def _wanted(stored: bytes) -> set[Wanted]:

@@ -46,6 +46,10 @@ class Rolls:
         for key, value in self._rows.scan(prefix, prefix + key_of(app, after) + keys.END):
             yield key[len(prefix) :].decode().partition(":")[2], _PLACE.unpack(value)[0]
 
+    def has(self, app: str, user: str, group: str) -> bool:
+        """Whether a user is in a group."""
+        return self._place(app, group, user) is not None
+
     def join(self, app: str, group: str, users: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
         """Users became members; returns those for whom this is news."""
         news: list[tuple[str, int]] = []

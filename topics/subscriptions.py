@@ -18,7 +18,8 @@ Joined = Literal["messages", "unread_count", "none"]
 #: channel's messages because they show it, to others notices; `subscription`: by what each session subscribed to.
 DriveMode = Literal["message", "session", "subscription"]
 
-#: The levels that say how the messages of a channel reach a session, the strongest first: one of them counts.
+#: The levels that say how the messages of a channel reach a session, the strongest first. It has one of them: of those
+#: in one call the strongest; a later call's replaces it.
 MESSAGE_LEVELS: Final[tuple[Level, ...]] = ("messages", "unread_count", "unread_status")
 #: The levels that one who is no member may have.
 VISITOR_LEVELS: Final[tuple[Level, ...]] = ("messages", "server")

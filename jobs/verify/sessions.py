@@ -20,7 +20,7 @@ from topics.sessions import (
     Up,
     Watch,
 )
-from topics.subscriptions import Subscription
+from topics.subscriptions import MESSAGE_LEVELS, Subscription
 from topics.wire import SessionId
 
 Asking = Subscribe | Unsubscribe
@@ -82,7 +82,11 @@ class Session:
 
     def asks(self, wanted: Subscription) -> bool:
         """Whether it asked for something, here or where it was before, and did not take that back."""
-        asking = [record for _, record in self.asked if wanted in record.subscriptions]
+        asking = [
+            record
+            for _, record in self.asked
+            if wanted in record.subscriptions and not (isinstance(record, Subscribe) and _outdone(wanted, record))
+        ]
         return bool(asking) and isinstance(asking[-1], Subscribe)
 
     def alive(self, at_ms: int) -> bool:
@@ -195,6 +199,14 @@ class UserSessions:
             ):
                 session.end(new.up_ms, "replaced")
                 session.by = new
+
+
+def _outdone(wanted: Subscription, record: Subscribe) -> bool:
+    """Whether the same call names a stronger one of a channel's levels of messages."""
+    if wanted.level not in MESSAGE_LEVELS:
+        return False
+    stronger = MESSAGE_LEVELS[: MESSAGE_LEVELS.index(wanted.level)]
+    return any(Subscription(wanted.group, level, wanted.channel) in record.subscriptions for level in stronger)
 
 
 _CLOCKS_MS = 2_000  # how far the moment of a record's append and that of its taking may be apart

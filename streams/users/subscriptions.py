@@ -1,6 +1,7 @@
 """Sessions ask to hear of groups and of users: kept here for a resume, and asked of the owners, who answer.
 
-A call that would pass a limit is refused as a whole: nothing of it is in force.
+A call that would pass a limit is refused as a whole: nothing of it is in force. Of the levels of a channel's messages a
+session has one: of one call the strongest, which replaces that of an earlier call.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from streams.users.desk import Desk, partition_of_group
 from streams.users.presence import unwatch as tell_unwatched
 from streams.users.presence import watch as tell_watching
 from streams.users.sessions import find, held_by
+from tables.asked import joined, strongest
 from tables.sessions import Session
 from topics.answers import Refused
 from topics.memberships import Unheard
 from topics.sessions import Subscribe, Unsubscribe, Unwatch, Watch
-from topics.subscriptions import Subscription, Wanted
+from topics.subscriptions import VISITOR_LEVELS, Subscription, Wanted
 from topics.wire import LinkAddress
 
 
@@ -23,13 +25,13 @@ def subscribe(desk: Desk, asks: Subscribe) -> None:
         return
     app, user = asks.app, asks.user
     policy = desk.policies.of(app)
-    by_group = _by_group(asks.subscriptions)
+    by_group = {group: strongest(wanted) for group, wanted in _by_group(asks.subscriptions).items()}
     asked: dict[str, set[Wanted]] = {}
     groups = session.asked
     for group, wanted in by_group.items():
         before = desk.asked.of(app, user, session, group)
-        asked[group] = before | wanted
-        groups += not before
+        asked[group] = joined(before, _lasting(desk, app, user, group, wanted))
+        groups += bool(asked[group]) - bool(before)
         if len({one.channel for one in asked[group] if one.channel is not None}) > policy.channels_subscribed:
             _refuse(desk, session, asks, policy.channels_subscribed)
             return
@@ -132,6 +134,12 @@ def _write(desk: Desk, app: str, user: str, session: Session, new: Session) -> N
     if new != session:
         held = desk.sessions.held(app, user)
         desk.sessions.write(app, user, [new if other == session else other for other in held])
+
+
+def _lasting(desk: Desk, app: str, user: str, group: str, wanted: set[Wanted]) -> set[Wanted]:
+    """Without what is refused to who is no member: it replaces nothing."""
+    member = desk.rolls.has(app, user, group)
+    return wanted if member else {one for one in wanted if one.level in VISITOR_LEVELS}
 
 
 def _by_group(subscriptions: list[Subscription]) -> dict[str, set[Wanted]]:

@@ -19,7 +19,7 @@ from topics.events import GroupCreated, GroupDeleted, MembersAdded, MembersRemov
 from topics.messages import Message
 from topics.policy import Policy
 from topics.presence import State
-from topics.subscriptions import MESSAGE_LEVELS, Joined
+from topics.subscriptions import MESSAGE_LEVELS, Joined, Subscription
 
 NOTHING: Final = "nothing"
 #: How a message comes to one who has a level, the weakest first.
@@ -172,6 +172,7 @@ class Oracle:
         self._due: dict[tuple[int, str, str], tuple[Session, list[Due]]] = {}
         self._said: dict[tuple[str, str], list[int]] = defaultdict(list)
         self._at: dict[tuple[str, int, int], Session] = {}
+        self._calls: dict[str, set[tuple[str, Item]]] = {}  # what each call is to bring, by its request
 
     # -- sessions ----------------------------------------------------------------------------------------------------
 
@@ -182,6 +183,16 @@ class Oracle:
                 other.ending = other.restless = True
         self.sessions.append(session)
         self._at[session.place] = session
+
+    def subscribes(self, request: str, subscriptions: Iterable[Subscription]) -> None:
+        """A session asks to hear something: of a channel's messages in the strongest way that the call names."""
+        asked = {(one.group, Item(one.level, one.channel)) for one in subscriptions}
+        self._calls[request] = {
+            (group, item)
+            for group, item in asked
+            if item.level not in _RANKS
+            or not any((group, item._replace(level=level)) in asked for level in _RANKS[_RANKS.index(item.level) + 1 :])
+        }
 
     def moves(self, session: Session, ear: Ear, slot: int) -> None:
         """A session goes on, here or elsewhere."""
@@ -301,6 +312,10 @@ class Oracle:
         wanted = {Item(one.level, one.channel) for one in entry.wanted}
         for item in wanted:
             assert any(known.allows(session.user, item, one) for one in versions), f"granted: {item}"
+        messages = [item.channel for item in wanted if item.level in MESSAGE_LEVELS]
+        assert len(messages) == len(set(messages)), f"{session} hears of a channel in two ways: {wanted}"
+        due = {item for of, item in self._calls.get(entry.request or "", ()) if of == group}
+        assert due <= wanted | {Item(one.level, one.channel) for one in entry.refused}, f"{due} was asked, not {wanted}"
         session.had[group] = dict.fromkeys(wanted, known.version)
         session.maybe[group] = {item for item in wanted if not known.kept(session.user, item, first)}
 

@@ -328,6 +328,8 @@ class Listening(RuleBasedStateMachine):
         if one := self._pick(pick):
             one.restless = True
             self.count += 1
+            if kind is Subscribe:
+                self.oracle.subscribes(f"q{self.count}", wants)
             self.world.of_user(kind(APP, one.user, *one.place, wants, request=f"q{self.count}"), times)
 
     def _send(self, group: str, user: str, channel: str, mentions: list[str], times: int) -> None:

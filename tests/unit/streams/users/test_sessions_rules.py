@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -13,11 +14,11 @@ from topics.answers import Done, Refused
 from topics.bindings import Bind, Grounded, Listen, Unbind, Unlisten
 from topics.deliveries import Ended, PresenceOut, Resumed, SessionLot
 from topics.links import Void
-from topics.memberships import Joined, Left, MembershipLot
+from topics.memberships import Joined, Left, MembershipLot, Unheard
 from topics.policy import Policy, PolicySet
 from topics.presence import Presence, Unwatched, Watching, WatchLot
 from topics.sessions import Ground, Kick, Lost, Resume, SetStatus, Subscribe, Unsubscribe, Up, Watch
-from topics.subscriptions import Subscription, Wanted
+from topics.subscriptions import MESSAGE_LEVELS, Level, Subscription, Wanted
 from topics.wire import SessionId, ToRequester, ToSession
 
 _NEWS = Wanted("messages", "news")
@@ -213,6 +214,39 @@ def test_a_call_past_a_limit_changes_nothing_and_says_which(partition: _Users) -
         assert (seen.bindings(), _watches(seen)) == ([], [])
     partition.do(Unsubscribe("app", "ann", "l", 1, 7, [Subscription("h", "messages", "news")]))
     assert [told.group for told in partition.do(_subscribe(7, "i")).bindings()] == ["i"]
+
+
+def _shows(*levels: Level, slot: int = 7) -> Subscribe:
+    return Subscribe("app", "ann", "l", 1, slot, [Subscription("g", level, "news") for level in levels], "r")
+
+
+def _listened(seen: Seen) -> list[list[Level]]:
+    return [[one.level for one in told.wanted] for told in seen.bindings() if isinstance(told, Listen)]
+
+
+@pytest.mark.parametrize("levels", list(permutations(MESSAGE_LEVELS)))
+def test_of_the_message_levels_in_one_call_the_strongest_is_asked_for(
+    partition: _Users, levels: tuple[Level, ...]
+) -> None:
+    partition.do(_up())
+    assert _listened(partition.do(_shows(*levels, "typing"))) == [["messages", "typing"]]
+    assert _listened(partition.do(_shows(*sorted(levels[:2])))) == [[min(levels[:2], key=MESSAGE_LEVELS.index)]]
+
+
+def test_a_later_message_level_replaces_the_earlier_one_also_after_a_resume(partition: _Users) -> None:
+    partition.do(_up(), _shows("messages", "typing"), _shows("unread_status"), _shows("unread_count"))
+    assert _listened(partition.do(_resume(8, 7))) == [["typing", "unread_count"]]
+    partition.do(_shows("messages", slot=8))
+    assert _listened(partition.do(_resume(9, 8))) == [["messages", "typing"]]
+
+
+def test_what_a_visitor_may_not_have_replaces_nothing(partition: _Users) -> None:
+    partition.do(_up(), _subscribe(7, "h"))
+    asks = Subscribe("app", "ann", "l", 1, 7, [Subscription("h", "unread_count", "news")], "r")
+    assert _listened(partition.do(asks)) == [["unread_count"]]  # to be refused
+    refused = Unheard("app", "h", "ann", "l", 1, 7, [Wanted("unread_count", "news")])
+    partition.apply((catalog.MEMBERSHIPS, MembershipLot([refused])))
+    assert _listened(partition.do(_resume(8, 7))) == [["messages"]]
 
 
 def test_who_leaves_a_group_hears_it_no_more_also_after_a_resume(partition: _Users) -> None:

@@ -54,7 +54,13 @@ _link = st.sampled_from(["l", "m"])
 _device = st.sampled_from(_DEVICES)
 _newest = st.integers(1, 3)  # one of the newest connections
 _wanted = st.sampled_from(
-    [Wanted("messages", "c"), Wanted("typing", "c"), Wanted("unread_count", "d"), Wanted("messages", "e")]
+    [
+        Wanted("messages", "c"),
+        Wanted("typing", "c"),
+        Wanted("unread_count", "c"),
+        Wanted("unread_count", "d"),
+        Wanted("messages", "e"),
+    ]
 )
 _subscriptions = st.lists(st.tuples(_group, _wanted), min_size=1, max_size=4)
 
@@ -216,9 +222,10 @@ class UsersModel(RuleBasedStateMachine):
             expected: list[tuple[str, int | None]] = []
             if session is not None and session.lost_until is None:
                 asked = {group: set(wanted) for group, wanted in session.asked.items()}
-                for group, wanted in asks:
-                    asked.setdefault(group, set()).add(wanted)
-                most = max(len({one.channel for one in wanted}) for wanted in asked.values())
+                new = [(group, wanted) for group, wanted in asks if self._may_have(user, group, wanted)]
+                for group, wanted in sorted(new, key=lambda one: one[1].level == "messages"):  # the strongest last
+                    _add(asked.setdefault(group, set()), wanted)
+                most = max((len({one.channel for one in wanted}) for wanted in asked.values()), default=0)
                 if most > 2 or len(asked) > 2:
                     expected = [("limit_reached", 2)]
                 else:
@@ -369,6 +376,10 @@ class UsersModel(RuleBasedStateMachine):
     def _lives(self, place: Place) -> bool:
         return place[1] > self.dead.get(place[0], 0)
 
+    def _may_have(self, user: str, group: str, wanted: Wanted) -> bool:
+        """Whether a group's owner would let the user hear this."""
+        return (user, group) in self.members or wanted.level == "messages"
+
     def _alive(self, bound: set[tuple[str, int, Place]]) -> set[tuple[str, int, Place]]:
         return {one for one in bound if self._lives(one[2])}
 
@@ -433,7 +444,9 @@ class UsersModel(RuleBasedStateMachine):
                     self.bound.discard((told.group, told.ordinal, place))
                     self.heard.pop((told.group, place), None)
                 case Listen():
-                    self.heard.setdefault((told.group, place), set()).update(told.wanted)
+                    for wanted in told.wanted:
+                        if self._may_have(told.user, told.group, wanted):
+                            _add(self.heard.setdefault((told.group, place), set()), wanted)
                 case _ if told.wanted:
                     self.heard.get((told.group, place), set()).difference_update(told.wanted)
                 case _:
@@ -458,6 +471,13 @@ class UsersModel(RuleBasedStateMachine):
                     self.told_at[presence.user] = self.now
                 self.told_at.setdefault(presence.user, self.now)
                 self.found[place, presence.user] = presence
+
+
+def _add(heard: set[Wanted], wanted: Wanted) -> None:
+    """It is heard from here on; of a channel's levels of messages only this one."""
+    if wanted.level != "typing":
+        heard -= {Wanted("messages", wanted.channel), Wanted("unread_count", wanted.channel)}
+    heard.add(wanted)
 
 
 def _flat(asks: list[tuple[str, Wanted]]) -> list[Subscription]:
