@@ -48,7 +48,8 @@ class Up(Wire, tag="up", frozen=True):
 class Resume(Wire, tag="resume", frozen=True):
     """A session goes on, here: with what it had asked for, if it was lost no longer ago than the app allows.
 
-    On the link that it was on, a session may keep its slot: then nothing changes for anybody. One that is not known any
+    On the link that it was on, a session may keep its slot: then nothing changes for anybody; one that was lost is told
+    anew of those whom it watches. One that is not known any
     more begins anew, as by `up`. Answered by `resumed`.
 
     Attributes:

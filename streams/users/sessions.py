@@ -52,9 +52,7 @@ def resume(desk: Desk, resume: Resume) -> None:
     old = find(held, was.link, was.epoch, was.slot)
     here = find(held, resume.link, resume.epoch, resume.slot)
     if old is not None and old is here:
-        new = old._replace(lost_until=0) if old.lost_until else old
-        new = _turned(desk, app, user, new, background=resume.background)
-        _replace(desk, app, user, held, old, new)
+        _stay(desk, resume, held, old)
     elif here is not None:  # it began here before: what was elsewhere is of no use
         if old is not None:
             _drop(desk, app, user, held, [old])
@@ -186,6 +184,15 @@ def _begin(desk: Desk, begun: Up | Resume, held: list[Session]) -> None:
         session = session._replace(turned_at=desk.now_ms)
     desk.sessions.write(app, user, [*kept, _bind(desk, app, user, session)])
     desk.touched[app, user] = None
+
+
+def _stay(desk: Desk, resume: Resume, held: list[Session], old: Session) -> None:
+    """The session goes on where it was; what it missed while it was lost of those whom it watches, it is told anew."""
+    app, user = resume.app, resume.user
+    new = _turned(desk, app, user, old._replace(lost_until=0), background=resume.background)
+    _replace(desk, app, user, held, old, new)
+    if old.lost_until:
+        watch(desk, app, new, desk.presences.watched(app, user, new))
 
 
 def _move(desk: Desk, resume: Resume, held: list[Session], old: Session) -> None:

@@ -17,7 +17,7 @@ from topics.links import Void
 from topics.memberships import Joined, Left, MembershipLot, Unheard
 from topics.policy import Policy, PolicySet
 from topics.presence import Presence, Unwatched, Watching, WatchLot
-from topics.sessions import Ground, Kick, Lost, Resume, SetStatus, Subscribe, Unsubscribe, Up, Watch
+from topics.sessions import Down, Ground, Kick, Lost, Resume, SetStatus, Subscribe, Unsubscribe, Up, Watch
 from topics.subscriptions import MESSAGE_LEVELS, Level, Subscription, Wanted
 from topics.wire import SessionId, ToRequester, ToSession
 
@@ -302,6 +302,18 @@ def test_who_begins_to_watch_is_told_at_once_and_changes_are_merged(partition: _
         PresenceOut("app", [7, 9], [Presence("ann", "background", "", 2)])
     ]
     assert _told(partition.do(flips[1], flips[0])) == _told(partition.tick(limits.PRESENCE_WINDOW_MS)) == []
+
+
+def test_who_was_lost_and_goes_on_is_told_anew_of_whom_it_watches(partition: _Users) -> None:
+    partition.do(_up(), _up("bob", 8), Watch("app", "ann", "l", 1, 7, ["bob"]))
+    partition.watching("bob")
+    partition.do(Lost("app", "ann", "l", 1, 7), Down("app", "bob", "l", 1, 8))  # what is told of it reaches nobody
+    watches = _watches(partition.do(_resume(7, 7)))
+    assert watches == [Watching("app", ["bob"], "l", 1, 3, 7)]
+    assert _told(partition.apply((catalog.WATCHES, WatchLot(watches)))) == [
+        PresenceOut("app", [7], [Presence("bob", "offline", "", 2)])
+    ]
+    assert _watches(partition.do(_resume(7, 7))) == []
 
 
 def test_a_status_is_shown_and_outlives_sessions(partition: _Users) -> None:

@@ -162,7 +162,7 @@ class UsersModel(RuleBasedStateMachine):
             known = False
         elif old is not None:
             end = None if stays else old
-            old.lost_until = None
+            lost, old.lost_until = old.lost_until is not None, None
             if end is not None:
                 self.sessions.remove(end)
                 new = _Session(user, "tv", old.platform, place, background, asked=old.asked, watched=old.watched)
@@ -171,6 +171,9 @@ class UsersModel(RuleBasedStateMachine):
             else:
                 old.background = background
                 self._turn(old)
+                if lost:
+                    for name in old.watched:
+                        self.found.pop((place, name), None)  # told anew
         else:
             known = False
             self._begins(user, "tv", place, background=background, platform="")
