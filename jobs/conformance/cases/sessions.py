@@ -130,6 +130,12 @@ async def presence(scene: Scene) -> None:
         heard = await scene.hears(protocol.Present, ann, f"`presence` of {user['user']} for ann")
         if (heard.user, heard.state, heard.status) != (user["user"], user["state"], user.get("status", "")):
             raise Wrong(f"{user}", f"{heard}")
+    await scene.tells(
+        {"t": "presence", "app": scene.app, "slots": [bob.slot], "users": [{"user": "eve", "state": "online"}]}
+    )
+    heard = await scene.hears(protocol.Present, bob, "`presence` of eve for bob")
+    if heard.user != "eve":  # told after the others: who heard these heard them before
+        raise Wrong("eve, and nobody else", f"{heard}")
     scene.shows_no_more(ann, bob)
 
 
