@@ -40,7 +40,7 @@ class Session:
         down_ms: when it ended, or was lost and not resumed yet.
         lost: it may be resumed still: whether it is bound is open.
         why: by what it ended, if by another session, while there was a connection to be told so.
-        by: which one took its place.
+        by: which one took its place, or is where it goes on.
         grounds: when it went to the background (True) or the foreground.
         asked: what it asked to hear, or to hear no more, and when.
         watched: whom it asked to watch (True) or not to, and when.
@@ -183,8 +183,9 @@ class UserSessions:
             was.down_ms, was.lost = NEVER, False
             was.grounds.append((at_ms, record.background))
             return None
-        was.end(at_ms)
+        was.end(at_ms, "replaced")
         session = self._begin(at_ms, record, policy)
+        was.by = session or self.by_at[SessionId(record.link, record.epoch, record.slot)]
         if session is not None:
             session.before = was
             session.asked, session.watched = list(was.asked), list(was.watched)

@@ -47,7 +47,7 @@ class SessionNews:
 
     def _end(self, registration: Registration, entry: Ended, where: str) -> None:
         session = registration.sessions.get(entry.slot)
-        if session is None or session.why != entry.why:
+        if session is None or (session.why != entry.why and not _died(registration, session)):
             said = "no session" if session is None else f"{session.user[1]}, {session.why or 'which was not ended'}"
             self._findings.add("ended_wrong", f"{where} {registration}: slot {entry.slot} {entry.why}: {said}")
         elif (registration, entry.slot) in self._ended:
@@ -125,6 +125,13 @@ class SessionNews:
             right = _states(self._registrations.of_user.get((session.user[0], user)))
             if presence.state not in right:
                 self._findings.add("presence_wrong", f"{said} is {presence.state}, not {' or '.join(sorted(right))}")
+
+
+def _died(registration: Registration, session: Session) -> bool:
+    """Whether its link died about when another took its place: who tells it so may know of the one before the other."""
+    if session.by is None or session.why is not None:
+        return False
+    return registration.first_void_ms < session.by.up_ms < registration.first_void_ms + _LATE_MS
 
 
 def _watched(session: Session, user: str, at_ms: int) -> bool:

@@ -55,6 +55,7 @@ def resume(desk: Desk, resume: Resume) -> None:
         _stay(desk, resume, held, old)
     elif here is not None:  # it began here before: what was elsewhere is of no use
         if old is not None:
+            _tell_ended(desk, old, Ended(old.slot, "replaced"))
             _drop(desk, app, user, held, [old])
         old = None
     elif old is not None:
@@ -198,6 +199,7 @@ def _stay(desk: Desk, resume: Resume, held: list[Session], old: Session) -> None
 def _move(desk: Desk, resume: Resume, held: list[Session], old: Session) -> None:
     """The session is elsewhere now, and hears and watches there what it did."""
     app, user = resume.app, resume.user
+    _tell_ended(desk, old, Ended(old.slot, "replaced"))
     asked = list(desk.asked.all_of(app, user, old))
     watched = desk.presences.watched(app, user, old)
     _end(desk, app, user, old)

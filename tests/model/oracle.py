@@ -167,6 +167,7 @@ class Oracle:
         self.driven_anew = False  # the policy was changed since all was quiet
         self.groups: dict[str, Known] = defaultdict(Known)
         self.sessions: list[Session] = []
+        self.left: list[tuple[Ear, int]] = []  # connections whose sessions went on elsewhere unlost
         self.statuses: dict[str, str] = {}
         self.quiet_at: dict[str, int] = defaultdict(int)  # each group's version when all was quiet
         self._due: dict[tuple[int, str, str], tuple[Session, list[Due]]] = {}
@@ -201,6 +202,8 @@ class Oracle:
                 known = self.groups[group]
                 lost = {item for item, since in items.items() if not known.kept(session.user, item, since)}
                 session.maybe[group] |= lost
+            if session.lost_ms is None:
+                self.left.append((session.ear, session.slot))
             session.ear, session.slot = ear, slot
             self._at[session.place] = session
         session.lost_ms, session.restless = None, True

@@ -373,7 +373,9 @@ class Listening(RuleBasedStateMachine):
             self.read[at] = len(log)
 
     def _judge_places(self) -> None:
-        """Each living session is bound to its user's groups; presence is as told."""
+        """Each living session is bound to its user's groups; presence is as told; what was left is closed."""
+        for ear, slot in self.oracle.left:
+            assert ear.dead or ear.ended[slot] == "replaced", f"{ear.address} slot {slot} is not closed"
         for ear in self.living.values():
             here = [one for one in self.oracle.sessions if one.ear is ear and not one.ending]
             for group in _GROUPS:

@@ -152,6 +152,7 @@ def _persons(made: Stage, east: LinkAddress, west: LinkAddress) -> None:
     made.asks(Resume(APP, "ann", "device-0", "east", east.epoch, 0, 0, SessionId("east", east.epoch, 0)))
     made.tell(east, Resumed(0, known=True, inbox=0))
     made.asks(Resume(APP, "ann", "device-0", "west", west.epoch, 1, 1, SessionId("east", east.epoch, 0)))
+    made.tell(east, Ended(0, "replaced"))
     made.tell(west, Resumed(1, known=True, inbox=0))
     made.lot(east, *(made.unbound(group, {0: 0}) for group in (TEAM, PAIR, TOWN)))
     made.lot(west, made.bound(TEAM, {1: 0}), made.bound(PAIR, {1: 0}, "unread_count"), made.bound(TOWN, {1: 0}, "none"))

@@ -128,7 +128,17 @@ def test_a_resume_elsewhere_asks_for_all_that_the_session_had_ground_first(parti
         Listen("app", "h", "ann", "m", 1, 3, 9, [_NEWS], resumed=True),
     ]
     assert _watches(seen) == [Unwatched("app", ["bob"], "l", 1, 7), Watching("app", ["bob"], "m", 1, 3, 9)]
-    assert _told(seen) == [Resumed(9, known=True, inbox=0)]
+    assert _told(seen) == [Ended(7, "replaced"), Resumed(9, known=True, inbox=0)]
+
+
+def test_the_connection_that_a_living_session_left_is_told_to_close(partition: _Users) -> None:
+    partition.policy(sessions="any")
+    partition.do(_up())
+    assert _told(partition.do(_resume(8, 7)))[:-1] == [Ended(7, "replaced")]
+    partition.do(_up(slot=9))
+    assert _told(partition.do(_resume(9, 8)))[:-1] == [Ended(8, "replaced")]  # it is here, and was there
+    partition.do(Lost("app", "ann", "l", 1, 9))
+    assert _told(partition.do(_resume(10, 9)))[:-1] == []
 
 
 def test_of_a_dead_link_nobody_is_told_and_its_sessions_go_on_elsewhere(partition: _Users) -> None:

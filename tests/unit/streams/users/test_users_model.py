@@ -158,12 +158,14 @@ class UsersModel(RuleBasedStateMachine):
         place = was if stays else self._place(user, link)
         old = self._at(user, was)
         known = old is not None
+        ended: set[Place] = set()
         if place[1] <= self.dead.get(place[0], 0):
             known = False
         elif old is not None:
             end = None if stays else old
             lost, old.lost_until = old.lost_until is not None, None
             if end is not None:
+                ended = set() if lost else {end.place}
                 self.sessions.remove(end)
                 new = _Session(user, "tv", old.platform, place, background, asked=old.asked, watched=old.watched)
                 self._turn(new)
@@ -183,6 +185,8 @@ class UsersModel(RuleBasedStateMachine):
         told = [one.known for to, one in self.replies if isinstance(one, Resumed) and one.slot == place[2]]
         if self._lives(place) and self._at(user, place) is not None:
             assert told == [known]
+        if known:
+            assert {(*to, one.slot) for to, one in self.replies if isinstance(one, Ended)} == ended
 
     @rule(which=_newest)
     def lost(self, which: int) -> None:
