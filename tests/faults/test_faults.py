@@ -26,7 +26,7 @@ from tests.faults.worker import UNBEARABLE, Plan, Step
 from topics import catalog, limits
 from topics.catalog import Topic
 from topics.codec import decode, encode
-from topics.deliveries import Bound, Unbound
+from topics.deliveries import Bound, DeliveryLot, Unbound
 from topics.keys import key_of, partition_of
 from topics.messages import Send
 from topics.rejects import Reason
@@ -149,7 +149,7 @@ def map_versions(world: World, app: str) -> dict[str, set[int]]:
     """The versions of each group's Link map that any link was told of."""
     told: dict[str, set[int]] = defaultdict(set)
     for _, lot in world.rows(catalog.DELIVERIES):
-        for entry in lot.entries:
+        for entry in lot.entries if isinstance(lot, DeliveryLot) else ():
             if isinstance(entry, Bound | Unbound) and entry.app == app:
                 told[entry.group].add(entry.map)
     return told
