@@ -1,6 +1,6 @@
 """How users of a partition were last told to be found, who is told, and whom its own users' sessions watch.
 
-Only users who were ever watched, or have a status, have a row here.
+Only users of whom something was ever told, who are watched, or have a status, have a row here.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ class Presences:
         self._voids = voids
 
     def of(self, app: str, user: str) -> Known | None:
-        """What is known of a user; None: nobody ever asked, and it has no status."""
+        """What is known of a user; None: nothing was told of it, nobody watches, and it has no status."""
         stored = self._rows.get(keys.STATE + key_of(app, user))
         return _decode_known(stored) if stored else None
 
     def put(self, app: str, user: str, known: Known) -> None:
         """This is known of a user from here on."""
-        self._rows.put(keys.STATE + key_of(app, user), _encode(known))
+        self._rows.set(keys.STATE + key_of(app, user), None if known == Known() else _encode(known))
 
     def watchers(self, app: str, user: str) -> Iterator[Watchers]:
         """The sessions that watch a user, by link."""
@@ -78,6 +78,11 @@ class Presences:
                 self._count(app, user, -len(slots))
             else:
                 yield Watchers(LinkAddress(*address, partition), slots)
+
+    def living(self, app: str, user: str) -> int:
+        """How many sessions on living links watch a user. Changes nothing."""
+        alive = [stored for _, address, stored in self._links(app, user) if not self._voids.covers(*address)]
+        return sum([len(_decode_slots(stored)[1]) for stored in alive])
 
     def watch(self, app: str, user: str, address: LinkAddress, slot: int) -> bool:
         """A session watches a user from here on; False: too many do already."""

@@ -75,9 +75,10 @@ class PresenceAsk(OfUser, frozen=True, tag="presence"):
     def answer(self, core: UsersCore, asker: Claims) -> PresenceAnswer:
         """See `Ask`."""
         self.admit(asker)
-        known = core.desk.presences.of(self.app, self.user) or Known()
+        presences = core.desk.presences
+        known = presences.of(self.app, self.user) or Known()
         state = state_of(core.desk.sessions.held(self.app, self.user))
-        return PresenceAnswer(state, known.status, known.version, known.watchers)
+        return PresenceAnswer(state, known.status, known.version, presences.living(self.app, self.user))
 
 
 class GroupsAsk(OfUser, frozen=True, tag="groups"):

@@ -335,6 +335,22 @@ def test_a_status_is_shown_and_outlives_sessions(partition: _Users) -> None:
     assert (again.told(Done), _told(again)) == ([Done("app", "ann", 0, "s")], [])
 
 
+def test_a_user_of_whom_nothing_is_known_leaves_no_row(partition: _Users) -> None:
+    before = dict(partition.store.rows)
+    partition.watching("nobody", "ann", slot=1)
+    partition.apply((catalog.WATCHES, WatchLot([Unwatched("app", ["nobody", "ann"], "l", 1, 1)])))
+    partition.do(SetStatus("app", "ann", "at sea"), SetStatus("app", "ann", ""))
+    assert partition.store.rows == before
+
+
+def test_what_was_told_of_a_user_is_known_when_nobody_watches_any_more(partition: _Users) -> None:
+    partition.watching("ann")
+    partition.do(_up(slot=8))
+    partition.apply((catalog.WATCHES, WatchLot([Unwatched("app", ["ann"], "l", 1, 7)])))
+    partition.tick(limits.PRESENCE_WINDOW_MS)
+    assert _told(partition.watching("ann")) == [PresenceOut("app", [7], [Presence("ann", "online", "", 1)])]
+
+
 def test_more_watchers_than_a_user_may_have_are_refused_until_others_are_gone(
     partition: _Users, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -245,6 +245,8 @@ async def test_presence_is_told_to_the_user_itself_and_to_operators(views: Views
     told = {"state": "background", "status": "at sea", "version": 1, "watchers": 1}
     assert await views.get(path) == await views.get(path, role="gateway") == (200, told)
     assert (await views.get(path, sub="bob"))[1]["code"] == "unknown_user"
+    core.apply((catalog.WATCHES, WatchLot([Watching(APP, ["ann"], "m", 1, 4, 9)])), (catalog.LINK_VOIDS, Void("m", 1)))
+    assert (await views.get(path))[1]["watchers"] == 1
     status, nobody = await views.get(path_of(VIEWS["presence"], user="nobody"), role="admin")
     assert (status, nobody["state"]) == (200, "offline")
 
