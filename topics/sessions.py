@@ -130,7 +130,7 @@ class Kick(Wire, tag="kick", frozen=True):
         spared: the session that stays; None: none does.
         device: only those of this device; None: of all.
         request: names it in the answer.
-        reply: where the answer goes: `applied` with how many ended. None: nobody waits.
+        reply: where the answer goes: `done` with how many ended. None: nobody waits.
     """
 
     app: Id
@@ -150,7 +150,7 @@ class SetStatus(Wire, tag="set_status", frozen=True):
         user: whose.
         status: for people.
         request: names it in the answer.
-        reply: where the answer, `applied`, goes.
+        reply: where the answer, `done`, goes.
     """
 
     app: Id
@@ -207,7 +207,7 @@ class Watch(Wire, tag="watch", frozen=True):
         epoch: that link's registration.
         slot: the connection.
         users: whom it watches from here on, beside those before.
-        request: names it in a refusal.
+        request: names it in a refusal of the whole call. The refusal by a user whom too many watch has none.
     """
 
     app: Id
