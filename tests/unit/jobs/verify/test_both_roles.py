@@ -103,3 +103,20 @@ def test_a_run_of_both_roles_has_no_fault() -> None:
     assert report.rules == {}, report.examples
     assert any(b'"mode":"burst"' in (row.value or b"") for row in made.world().topics[catalog.DELIVERIES.name])
     assert report.to_notice is not None
+
+
+def test_a_resume_taken_before_the_death_of_its_link_tells_a_connection_that_is_gone() -> None:
+    made = Town()
+    east, west = made.east, made.west
+    made.void(east)
+    was = SessionId("east", east.epoch, 0)
+    made.of_user(Resume(APP, "ann", "phone", "west", west.epoch, west.partition, 9, was))
+    users = [lane for lane in made.lanes if lane.role == "users"]
+    for lane in users:
+        lane.held.add(catalog.LINK_VOIDS.name)
+        made.work(lane, 1_000)
+    made.settle()
+    made.wait()
+    assert any(b'"t":"ended"' in (row.value or b"") for row in made.world().topics[catalog.DELIVERIES.name])
+    report = judge(made.world(), settled=True)
+    assert report.rules == {}, report.examples
