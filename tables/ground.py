@@ -3,7 +3,7 @@
 It is a property of the session, so it is kept once a link and not once a group: a phone that flips costs an entry a
 partition, however many groups it hears.
 
-Rows: 8,192 slots each, keyed by link. A session that ends in the background is told as such, and leaves none.
+Rows: 8,192 slots each, keyed by link. What a session in the background leaves is removed with it.
 """
 
 from __future__ import annotations

@@ -311,7 +311,8 @@ class DeliveryLot(Struct, tag_field="t", tag="lot", omit_defaults=True, frozen=T
         number: of this lot, per (source, link, epoch), from 1, without holes.
         entries: what happened, in order.
         reset: forget all bindings of this source first; the entries, and those of the following lots, give them anew.
-        urgent: its entries are answers, `subscribed` too, and mentions: they name slots, so may be handed on ahead of lots before it.
+        urgent: its entries are answers, `subscribed` too, and mentions: they name slots, so may be handed on ahead of
+            lots before it.
         overrun: the link fell too far behind: what followed the lot before was dropped. Ask for `resync`; nothing but
             answers comes until then.
     """

@@ -78,10 +78,11 @@ class Desk:
         unbind = Unbind(app, group, ordinal, session.link, session.epoch, session.slot)
         self.bindings.add(partition_of_group(app, group, self.partitions), encode(unbind))
 
-    def grounded(self, session: Session, partitions: Iterable[int]) -> None:
-        """Tell groups partitions whether the session is in the background."""
-        self.counts["turned"] += 1
-        entry = encode(Grounded(session.link, session.epoch, session.partition, session.slot, session.told))
+    def grounded(self, session: Session, partitions: Iterable[int], *, ended: bool = False) -> None:
+        """Tell groups partitions whether the session is in the background, or that it is no more."""
+        self.counts["turned"] += not ended
+        place = session.link, session.epoch, session.partition, session.slot
+        entry = encode(Grounded(*place, session.told and not ended, ended))
         for partition in partitions:
             self.bindings.add(partition, entry)
 

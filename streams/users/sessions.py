@@ -5,7 +5,7 @@ A session that is lost stays as it is for everybody until its time to be resumed
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from streams.users.desk import Desk, partition_of_group
 from streams.users.presence import unwatch, watch
@@ -248,10 +248,15 @@ def _turned(desk: Desk, app: str, user: str, session: Session, *, background: bo
             return session
     session = session._replace(told=background, turned_at=desk.now_ms)
     if not desk.dead(session):
-        groups = [group for group, _ in desk.rolls.groups_of(app, user)]
-        groups += [group for group, _ in desk.asked.all_of(app, user, session)]
-        desk.grounded(session, {partition_of_group(app, group, desk.partitions): None for group in groups})
+        desk.grounded(session, _partitions(desk, app, user, session))
     return session
+
+
+def _partitions(desk: Desk, app: str, user: str, session: Session) -> Iterable[int]:
+    """The groups partitions with anything that the session hears."""
+    groups = [group for group, _ in desk.rolls.groups_of(app, user)]
+    groups += [group for group, _ in desk.asked.all_of(app, user, session)]
+    return dict.fromkeys([partition_of_group(app, group, desk.partitions) for group in groups])
 
 
 def _replace(desk: Desk, app: str, user: str, held: list[Session], old: Session, new: Session) -> None:
@@ -277,6 +282,8 @@ def _end(desk: Desk, app: str, user: str, session: Session) -> None:
     if not dead:
         for group, ordinal in desk.rolls.groups_of(app, user):
             desk.unbind(app, session, group, ordinal)
+        if session.told:
+            desk.grounded(session, _partitions(desk, app, user, session), ended=True)
     for group, _ in list(desk.asked.all_of(app, user, session)):
         desk.asked.set(app, user, session, group, ())
         if not dead:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from itertools import count
 
+from streams.groups.core import GroupsCore
+from streams.groups.desk import Desk
+from tables.outbox import Outlet
 from tests.cores import Partition, Seen, add, ask, create, groups, policy, send
 from topics import catalog, limits
 from topics.bindings import Bind, BindingLot, Grounded, Listen, Unbind
@@ -19,6 +22,17 @@ _IDS = count()
 
 def _lot(partition: Partition, *entries: Bind | Unbind | Grounded | Listen) -> Seen:
     return partition.apply((catalog.BINDINGS, BindingLot(list(entries))))
+
+
+def _desk(partition: Partition) -> Desk:
+    assert isinstance(partition.core, GroupsCore)
+    return partition.core.desk
+
+
+def _outlet(partition: Partition) -> Outlet:
+    outlet = _desk(partition).outbox.find("l", 1)
+    assert outlet is not None
+    return outlet
 
 
 def _say(partition: Partition, sender: str, channel: str = "main") -> Seen:
@@ -76,7 +90,7 @@ def test_of_a_session_that_ended_in_the_background_nothing_is_left() -> None:
     partition = groups()
     _lot(partition, Grounded("l", 1, 3, 1, background=True))
     assert not _lot(partition, Grounded("l", 1, 3, 1, background=False, ended=True)).lots("l")
-    assert not partition.core.desk.ground.on(partition.core.desk.outbox.find("l", 1))
+    assert not _desk(partition).ground.on(_outlet(partition))
 
 
 def test_a_visitor_hears_that_the_server_changed_also_where_no_member_listens() -> None:
@@ -115,9 +129,7 @@ def test_an_answer_to_who_subscribes_goes_ahead_also_to_a_link_that_is_overrun()
     partition = groups()
     partition.apply(create("ann", kind="team"))
     _lot(partition, Bind("app", "g", "ann", 0, "l", 1, 3, 1))
-    outlet = partition.core.desk.outbox.find("l", 1)
-    assert outlet is not None
-    outlet.run_over()
+    _outlet(partition).run_over()
     seen = _lot(partition, _listen("ann", 1, Wanted("typing", "main")))
     assert [lot.urgent for lot in seen.lots("l") if lot.entries] == [True]
     assert seen.entries("l", Subscribed)
