@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import count
+from typing import Any
 
 from streams.groups.core import GroupsCore
 from streams.groups.desk import Desk
@@ -43,7 +44,7 @@ def _listen(user: str, slot: int, *wanted: Wanted) -> Listen:
     return Listen("app", "g", user, "l", 1, 3, slot, list(wanted), "r")
 
 
-def _server(**has: int) -> Partition:
+def _server(**has: Any) -> Partition:
     """A server with an owner and a channel that visitors see."""
     partition = groups()
     partition.apply(policy(**has), create("owner", "pal", kind="server", owner="owner"))
