@@ -364,7 +364,7 @@ class Ended(Wire, tag="ended", frozen=True):
 
     Attributes:
         slot: which.
-        why: another session of its kind took its place (the app's policy), or it was told to go.
+        why: another session took its place, by the app's policy or as it went on elsewhere; or it was told to go.
     """
 
     slot: U32

@@ -102,6 +102,7 @@ class UsersModel(RuleBasedStateMachine):
         self.grounds: dict[Place, bool] = {}
         self.found: dict[tuple[Place, str], Presence] = {}
         self.told_at: dict[str, int] = {}
+        self.versions: dict[str, int] = {}
         self.replies: list[tuple[tuple[str, int], Any]] = []
 
     def teardown(self) -> None:
@@ -475,8 +476,8 @@ class UsersModel(RuleBasedStateMachine):
                 if before is not None:
                     assert presence.version > before.version
                     assert (presence.state, presence.status) != (before.state, before.status)
-                    self.told_at[presence.user] = self.now
-                self.told_at.setdefault(presence.user, self.now)
+                if presence.version > self.versions.get(presence.user, -1):  # maybe first to who begins to watch
+                    self.versions[presence.user], self.told_at[presence.user] = presence.version, self.now
                 self.found[place, presence.user] = presence
 
 
