@@ -266,8 +266,9 @@ class LinkMap:
         self._relink()
 
     def take_changes(self) -> dict[Outlet, Change]:
-        """What changed by link since the last call; the version rises if anything did."""
-        changes, self._changes = self._changes, {}
+        """What changed by link since the last call; the version rises if anything did, in sum."""
+        changes = {outlet: change for outlet, change in self._changes.items() if _pairs_of(change)}
+        self._changes = {}
         if changes:
             self._raise(1, changes, sum(map(len, map(_pairs_of, changes.values()))))
             self._relink()

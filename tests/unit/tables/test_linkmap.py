@@ -178,6 +178,15 @@ def test_what_came_and_went_in_one_change_set_is_told_by_its_sum() -> None:
     assert change.parted() == ([(3, 1)], [(1, 1)])
 
 
+def test_where_all_that_came_went_again_the_version_stays() -> None:
+    kept = _Kept()
+    outlet = kept.outlet("l", 1)
+    assert outlet is not None
+    kept.map.bind(1, outlet, 1)
+    kept.map.unbind(1, outlet, 1)
+    assert (kept.map.take_changes(), kept.map.version, kept.map.outlets) == ({}, 0, ())
+
+
 def test_a_link_without_bindings_is_named_no_more() -> None:
     kept = _Kept()
     outlet = kept.outlet("l", 1)
