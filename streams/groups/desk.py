@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from pyroaring import BitMap
 
+from streams.addresses import Addresses
 from streams.groups import audiences, changes, flips, notices, subscriptions
 from streams.groups.overload import Overload
 from streams.groups.refusal import RefusalError
@@ -48,21 +49,20 @@ from topics.relations import Asked
 from topics.wire import ReplyTo, ToSession, slot_of
 
 
-class Desk:
+class Desk(Addresses):
     """One groups partition.
 
     Attributes:
         partition: which.
         partitions: how many the cluster has.
-        links: how many partitions `deliveries` has.
         now_ms: the newest append time seen.
         policies: what each app may have.
     """
 
     def __init__(self, rows: Rows, partition: int, partitions: int, links: int, memory_bytes: int) -> None:
+        super().__init__(links)
         self.partition = partition
         self.partitions = partitions
-        self.links = links
         self.policies = Policies(rows)
         self.now_ms = 0
         self.rows = rows
@@ -110,24 +110,6 @@ class Desk:
         )
         self.answer(asked.reply, refused)
         self.counts[f"refused:{refusal.code}"] += 1
-
-    def check_address(self, reply: ReplyTo | None) -> None:
-        """Refuse an address that no delivery could be written to.
-
-        Raises:
-            Malformed: the record is to be rejected.
-        """
-        if isinstance(reply, ToSession):
-            self.check_partition(reply.partition)
-
-    def check_partition(self, partition: int) -> None:
-        """Refuse a partition of `deliveries` that there is not.
-
-        Raises:
-            Malformed: the record is to be rejected.
-        """
-        if partition >= self.links:
-            raise Malformed("bad_address", f"partition {partition} of {self.links}")
 
     def check_source(self, source: int) -> None:
         """Refuse what a gateway says of the deliveries of another groups partition.

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
+from streams.addresses import Addresses
 from streams.users.replies import Replies
 from streams.users.told import Told
 from tables.asked import Asked, ordered
@@ -32,13 +33,12 @@ from topics.wire import Id, LinkAddress, ReplyTo, ToSession
 _WATCHES_HEAD: Final = b'{"t":"watches","entries":['
 
 
-class Desk:
+class Desk(Addresses):
     """One users partition.
 
     Attributes:
         partition: which.
         partitions: how many the cluster has.
-        links: how many partitions `deliveries` has.
         now_ms: the partition's clock.
         touched: users of whom something changed that those who watch them may see, in this batch.
         fresh: of users whom sessions began to watch in this batch, these sessions.
@@ -46,9 +46,9 @@ class Desk:
     """
 
     def __init__(self, rows: Rows, partition: int, partitions: int, links: int) -> None:
+        super().__init__(links)
         self.partition = partition
         self.partitions = partitions
-        self.links = links
         self.now_ms = 0
         self.policies = Policies(rows)
         self.voids = Voids(rows)
@@ -138,24 +138,6 @@ class Desk:
         """
         if (right := partition_of(key_of(app, user), self.partitions)) != self.partition:
             raise Malformed("wrong_partition", f"{app}:{user} belongs to partition {right}")
-
-    def check_address(self, reply: ReplyTo | None) -> None:
-        """Refuse an address that no delivery could be written to.
-
-        Raises:
-            Malformed: the record is to be rejected.
-        """
-        if isinstance(reply, ToSession):
-            self.check_partition(reply.partition)
-
-    def check_partition(self, partition: int) -> None:
-        """Refuse a partition of `deliveries` that there is not.
-
-        Raises:
-            Malformed: the record is to be rejected.
-        """
-        if partition >= self.links:
-            raise Malformed("bad_address", f"partition {partition} of {self.links}")
 
     def drain(self, out: Outputs) -> None:
         """Write all that was gathered."""
