@@ -168,8 +168,7 @@ def _encoded(desk: Desk, group: Group, send: Send, channel: Channel, reach: Reac
 def _mention(desk: Desk, group: Group, send: Send, message: bytes) -> None:
     """The sessions of those whom it mentions and who see it, wherever they are. O(mentions x links)."""
     ordinals = [group.members.ordinal_of(user) for user in dict.fromkeys(send.mentions)]
-    audience = group.audience_of(send.channel)
-    seeing = [one for one in ordinals if one is not None and (audience is None or audience.holds(one))]
+    seeing = [one for one in ordinals if one is not None and group.sees(one, send.channel)]
     for outlet in group.map.outlets:
         if slots := [slot for ordinal in seeing for slot in group.map.slots_of(outlet, ordinal)]:
             outlet.urgent.append(b'{"t":"mention","slots":%b,"m":%b}' % (encode(slots), message))
@@ -209,8 +208,7 @@ def _check(desk: Desk, group: Group, message: Send | Signal, channel: Channel | 
 
 def _check_rules(group: Group, ordinal: int, channel: str, now_ms: int) -> None:
     """Refuse a sender that the group's channels, roles and mutes keep from sending."""
-    audience = group.audiences.of(channel)
-    if audience is not None and not audience.holds(ordinal):
+    if not group.sees(ordinal, channel):
         raise RefusalError("not_visible")
     if (until := _muted_until(group, ordinal, channel, now_ms)) > now_ms:
         raise RefusalError("muted", until)

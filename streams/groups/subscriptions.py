@@ -108,8 +108,7 @@ def _check(group: Group, wanted: Wanted, ordinal: int | None, outlet: Outlet, as
         return
     if not group.map.holds(ordinal, outlet, ask.slot):
         raise RefusalError("unknown_session")
-    audience = group.audience_of(wanted.channel) if wanted.channel is not None else None
-    if audience is not None and not audience.holds(ordinal):
+    if wanted.channel is not None and not group.sees(ordinal, wanted.channel):
         raise RefusalError("not_visible")
 
 
