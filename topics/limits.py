@@ -100,7 +100,7 @@ BATCH_OUTPUT_BYTES: Final = 16 << 20  # about what a batch may write: it takes s
 BATCH_WORK_MS: Final = 100  # CPU time that applying it should take: after a longer one the next takes fewer bytes
 LATE_BATCH_WORK_MS: Final = 400  # a partition that is behind: a quarter of what it is, up to this
 LEAST_BATCH_BYTES: Final = 64 * 1024  # but so many, or one record
-LARGE_RECORD_BYTES: Final = 64 * 1024  # a record of so many is much work: a batch takes one, others' pass the next
+LARGE_RECORD_BYTES: Final = 64 * 1024  # a record of one key is much work: a batch takes one, others' pass
 BATCH_GAP_MS: Final = 20  # batches of a partition begin no closer: a transaction costs as much for 1 record as for 100
 PATIENT_GAP_MS: Final = 500  # and of nothing but acknowledgements, no closer than this: else they wait for others
 

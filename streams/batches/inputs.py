@@ -17,6 +17,7 @@ import sys
 from collections import deque
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Protocol
 
 from tables.batch import NO_BACKLOG, Backlog, Record
@@ -96,8 +97,8 @@ def _size(raw: Raw) -> int:
     return len(raw.key or b"") + len(raw.value or b"")
 
 
-def _is_large(raw: Raw, large_bytes: int) -> bool:
-    return raw.key is not None and _size(raw) >= large_bytes
+def _is_large(raw: Raw, size: int, large_bytes: int) -> bool:
+    return size >= large_bytes and raw.key is not None
 
 
 @dataclass(slots=True)
@@ -117,7 +118,7 @@ class _Taking:
         """Take a topic's head if it fits; whether more of the topic may follow: none does behind a large one."""
         raw = one.queue[0]
         size = _size(raw)
-        large = _is_large(raw, self.large_bytes)
+        large = _is_large(raw, size, self.large_bytes)
         bounded = len(self.records) >= self.max_records or self.size + size > self.max_bytes
         if self.records and (bounded or (large and self.large is not None)):
             self.full = True
@@ -168,8 +169,9 @@ class Inputs:
         if fetched.since != one.position:
             raise HoleError(f"{topic}: read up to {one.position}, then from {fetched.since}")
         one.queue.extend(fetched.records)
-        one.size += sum(map(_size, fetched.records))
-        one.large += sum([_is_large(raw, self._large_bytes) for raw in fetched.records])
+        sizes = [_size(raw) for raw in fetched.records]
+        one.size += sum(sizes)
+        one.large += sum(map(_is_large, fetched.records, sizes, repeat(self._large_bytes)))
         one.position, one.end = fetched.position, fetched.end
 
     def has_room(self, topic: str) -> bool:

@@ -10,7 +10,7 @@ from tests.faults.stage import Release, Stage
 from tests.faults.test_faults import LONG_S, WAIT_MS, now_ms
 from tests.faults.worker import Plan
 
-STEADY, BROKEN = LINKS[:2]
+BROKEN: Final = LINKS[1]
 STRICT: Final = Release(("tests.faults.strict_worker",))
 
 
