@@ -128,9 +128,13 @@ class Lane:
     # -- from outside ------------------------------------------------------------------------------------------------
 
     def open(self, generation: int) -> None:
-        """The group assigned the partition: begin from nothing."""
-        if self._task is not None and not self._task.done():
-            raise RuntimeError(f"{self} is open")
+        """The group assigned the partition: begin from nothing.
+
+        Raises:
+            LaneDiedError: it was closed, and does not end.
+        """
+        if self._task is not None:
+            raise LaneDiedError(f"{self!r} does not end")
         self._generation = generation
         self._closing.clear()
         self._failures = 0
@@ -139,10 +143,13 @@ class Lane:
         self._task.add_done_callback(self._ended)
 
     async def close(self, within_s: float = _CLOSE_S) -> None:
-        """Take no further batch, let the running commit finish for at most so long, forget everything."""
+        """Take no further batch, let the running commit finish for at most so long, forget everything.
+
+        One at a time: who calls it while another closes would find the lane still at work.
+        """
         self._closing.set()
         self._news.set()
-        task, self._task = self._task, None
+        task = self._task
         if task is None:
             return
         if not self._serving.is_set():
@@ -152,6 +159,8 @@ class Lane:
             log.warning("%r: did not finish its commit within %.1f s; a new owner begins before it", self, within_s)
             task.cancel()
             await asyncio.wait({task}, timeout=within_s)
+        if task.done():
+            self._task = None
 
     def offer(self, topic: str, fetched: Fetched) -> None:
         """Records for this lane; what an earlier opening asked for is dropped."""

@@ -37,6 +37,8 @@ class Lanes:
         self._kinds = {topic.name: kind for kind in kinds for topic in kind.inputs}
         self._edges = edges
         self._lanes: dict[tuple[str, int], Lane] = {}
+        self._held: int | None = None  # the generation whose partitions this worker has
+        self._turn = asyncio.Lock()
         self.rebalances = 0
 
     def __iter__(self) -> Iterator[Lane]:
@@ -52,19 +54,30 @@ class Lanes:
         if lane is not None:
             lane.offer(tp.topic, fetched)
 
+    def given(self, generation: int) -> None:
+        """The group gave this worker partitions: they may be opened until they are taken away, which `close` says."""
+        self._held = generation
+
     async def open(self, assigned: Iterable[TP], generation: int) -> None:
-        """Open a lane for each assigned partition; what is still open from before is closed first.
+        """Open a lane for each assigned partition, unless they were taken away again before they could be.
+
+        What is still open from before is closed first, and nothing is opened beside a lane that has yet to end.
 
         Raises:
+            LaneDiedError: a lane from before does not end.
             SplitError: the group gave this worker some of a partition's topics and not the others.
         """
-        await self.close()
-        self.rebalances += 1
-        for (name, partition), kind in self._whole(assigned).items():
-            lane = self._lanes.get((name, partition))
-            if lane is None:
-                lane = self._lanes[name, partition] = self._lane_class(kind, partition, self._edges(kind, partition))
-            lane.open(generation)
+        async with self._turn:
+            await self._close()
+            if self._held != generation:
+                return
+            self.rebalances += 1
+            for (name, partition), kind in self._whole(assigned).items():
+                lane = self._lanes.get((name, partition))
+                if lane is None:
+                    lane = self._lane_class(kind, partition, self._edges(kind, partition))
+                    self._lanes[name, partition] = lane
+                lane.open(generation)
 
     def _whole(self, assigned: Iterable[TP]) -> Mapping[tuple[str, int], LaneKind]:
         found: dict[tuple[str, int], set[str]] = {}
@@ -84,7 +97,12 @@ class Lanes:
         return kinds
 
     async def close(self) -> None:
-        """Close every lane, in bounded time."""
+        """The partitions are taken away: close every lane, in bounded time, and open none until others are given."""
+        self._held = None
+        async with self._turn:
+            await self._close()
+
+    async def _close(self) -> None:
         await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
 
 

@@ -105,7 +105,6 @@ class RoleApp(faust.App):
         self._rebalance_began: float | None = None
         self.recovery = Recovery(config.kafka, config.folder, wall_ms)
         self._openings = numbering()
-        self._one_opens = asyncio.Lock()
         super().__init__(
             config.group,
             broker=[f"kafka://{address.strip()}" for address in config.bootstrap.split(",")],
@@ -179,10 +178,10 @@ class RoleApp(faust.App):
         if not self.failure.done():
             self.failure.set_result(error)
 
-    async def crash(self, reason: BaseException) -> None:
-        """Something of Faust's own failed, maybe in the consumer's thread."""
+    def _crash(self, reason: BaseException) -> None:
+        """Something of Faust's own failed, maybe in the consumer's thread: it marks all above itself as crashed."""
         self.failure.get_loop().call_soon_threadsafe(self.fail, reason)
-        await super().crash(reason)
+        super()._crash(reason)
 
     # -- the group's life --------------------------------------------------------------------------------------------
 
@@ -196,6 +195,12 @@ class RoleApp(faust.App):
         await self.lanes.close()
         await super()._on_partitions_revoked(revoked)
 
+    async def _on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """From now until they are revoked; Faust resumes its flow, on which lanes open, some time later."""
+        if not self.should_stop:
+            self.lanes.given(generation_id)
+        await super()._on_partitions_assigned(assigned, generation_id)
+
     def on_rebalance_end(self) -> None:
         """Faust resumed its flow: now, and not before, lots reach the agents."""
         super().on_rebalance_end()
@@ -204,12 +209,10 @@ class RoleApp(faust.App):
         self.add_future(self._open_lanes(set(self.consumer.assignment()), self.consumer_generation_id))
 
     async def _open_lanes(self, assigned: set[TP], generation: int) -> None:
-        """Open what was assigned, unless it was dealt out anew meanwhile: whoever was told later opens that."""
+        """Open what was assigned; if it was revoked meanwhile, whoever is told of the next assignment opens that."""
         try:
-            async with self._one_opens:
-                await self._check_counts()
-                if generation == self.consumer_generation_id:
-                    await self.lanes.open(assigned, generation)
+            await self._check_counts()
+            await self.lanes.open(assigned, generation)
         except Exception as error:  # noqa: BLE001 - the worker ends with it
             self.fail(error)
 

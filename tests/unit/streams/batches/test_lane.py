@@ -168,16 +168,10 @@ class World:
         return [value for sends in self.sent for _, value in sends.get(("rejects", 0), ())]
 
 
-def make_lane(
-    world: World,
-    effects: Callable[[Outputs, Sequence[Record]], Awaitable[None]] | None = None,
-    gap_s: float = 0.0,
-    version: StateVersion | None = None,
-    patient: tuple[Topic, ...] = (),
-) -> Lane:
-    edges = Edges(
+def edges_in(world: World, gap_s: float = 0.0, producer: type[Producer] = Producer) -> Edges:
+    return Edges(
         source=world,
-        make_producer=lambda: Producer(world),
+        make_producer=lambda: producer(world),
         open_store=world.open_store,
         crash=world.crashed.append,
         openings=itertools.count(1).__next__,
@@ -187,8 +181,17 @@ def make_lane(
         session_s=6.0,
         gap_s=gap_s,
     )
+
+
+def make_lane(
+    world: World,
+    effects: Callable[[Outputs, Sequence[Record]], Awaitable[None]] | None = None,
+    gap_s: float = 0.0,
+    version: StateVersion | None = None,
+    patient: tuple[Topic, ...] = (),
+) -> Lane:
     kind = LaneKind("kind", (IN,), LOG, lambda rows, _: Core(rows), effects, version=version, patient=patient)
-    return Lane(kind, 0, edges)
+    return Lane(kind, 0, edges_in(world, gap_s))
 
 
 async def until(check: Callable[[], object], within_s: float = 5.0) -> None:

@@ -38,7 +38,12 @@ def test_the_wait_between_transactions_is_still_20_ms_as_shipped_and_2_ms_here()
         (
             base.App,
             role.RoleApp,
-            "on_rebalance_start on_rebalance_end on_stop crash _on_partitions_revoked _producer_flush _new_transport",
+            "on_rebalance_start on_rebalance_end on_stop _crash _producer_flush _new_transport",
+        ),
+        (
+            base.App,
+            role.RoleApp,
+            "_on_partitions_revoked _on_partitions_assigned",
         ),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -37,3 +38,12 @@ async def test_each_of_three_workers_gets_some_of_four_partitions_also_who_comes
             worker.on_assignment(shared[str(n)])
         counts = sorted(len(worker.assigned_actives()) for worker in workers)
         assert counts == sorted(PARTITIONS // come + (n < PARTITIONS % come) for n in range(come))
+
+
+async def test_whatever_crashes_inside_of_faust_stops_the_worker(tmp_path: Path) -> None:
+    kind = LaneKind("groups", (catalog.MESSAGES,), None, _no_core)
+    app: Any = RoleApp(RoleConfig("c", "groups", "localhost:1", PARTITIONS, 1, tmp_path), [kind])
+    error = ValueError("something of Faust's")
+    await app.add_dependency(app.topics).crash(error)
+    async with asyncio.timeout(5):
+        assert await app.failure is error
