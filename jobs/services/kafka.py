@@ -100,7 +100,8 @@ class Kafka(Service):
         """Gives the folder the id of a new cluster, as the broker asks for."""
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         fast = ["-XX:TieredStopAtLevel=1"]
-        command = [base[0], *fast, *base[1:], "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)]
+        given = [f"--cluster-id={cluster}", f"--config={properties}"]  # an id may begin like an option
+        command = [base[0], *fast, *base[1:], "kafka.tools.StorageTool", "format", *given]
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=dict(os.environ))
         if done.returncode:
             raise Problem(f"Kafka's folder {self.home / 'data'} could not be formatted:\n{done.stdout}{done.stderr}")

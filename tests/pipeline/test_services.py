@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import uuid
+from pathlib import Path
+
 import pytest
 
-from jobs.services import ALL, Services
+from jobs.services import ALL, Services, kafka
 from jobs.services.service import Name
+from tests.services import own_settings
 
 
 def pids(services: Services) -> dict[Name, int | None]:
@@ -37,3 +41,13 @@ def test_one_service_goes_and_comes_back_alone(services: Services, name: Name, e
     assert after[name] not in {None, before[name]}
     assert after | {name: before[name]} == before
     assert all(status.healthy for status in services.status())
+
+
+def test_an_id_of_a_new_cluster_may_begin_like_an_option(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka.uuid, "uuid4", lambda: uuid.UUID(bytes=b"\xfb" * 16))
+    broker = kafka.Kafka(own_settings(services.settings, tmp_path))
+    broker.home.mkdir(parents=True)
+    broker.prepare(lambda *_: None)
+    assert "cluster.id=-_v7" in (broker.home / "data" / "meta.properties").read_text()
