@@ -278,6 +278,16 @@ class Crowd:
             self._lost.discard(back.user)
             await self._connect(back.user)
 
+    def unanswered(self) -> list[str]:
+        """Sends and commands that nobody answered yet, in words."""
+        now_s = time.monotonic()
+        sends = [
+            f"{one.client_id} of {one.user} on {self._sessions.get(one.user, ('no link',))[0]} to {one.group}, "
+            f"tried {one.tries} times, last {now_s - one.tried_s:.0f} s ago"
+            for one in self.pending.values()
+        ]
+        return [*sends, *self.commands.values()]
+
     def missed(self) -> list[str]:
         """What sessions neither heard nor heard of, of all that was accepted."""
         by_all = {of: seq for of, seq in self._newest.items() if of[0] not in {HALL, TOWN}}

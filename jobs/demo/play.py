@@ -200,12 +200,12 @@ class Play:
         """Until every send and command is answered, and the workers have applied and stored everything."""
         self.stage = "waiting for the last answers"
         until_s = time.monotonic() + _QUIET_S
-        while self._crowd.pending or self._crowd.commands:
+        while self._crowd.unanswered():
             await self._crowd.tend(everyone=True)
             await asyncio.sleep(_TEND_S)
             if time.monotonic() > until_s:
-                left = [*self._crowd.pending, *self._crowd.commands.values()]
-                raise Problem(f"{len(left)} sends and commands are not answered after {_QUIET_S:.0f} s: {left[:5]}")
+                left = self._crowd.unanswered()
+                raise Problem(f"{len(left)} sends and commands are not answered after {_QUIET_S:.0f} s: {left[:9]}")
         await self._crowd.tend()
         self.stage = "waiting for the last notices"  # what is missed then is told with the verdict
         until_s = time.monotonic() + _NOTICES_S
