@@ -37,6 +37,7 @@ class Session(NamedTuple):
         turned_at: when they were last told anything of it; 0: never, as it never was in the background.
         asked: of how many groups it asked to hear something.
         watched: how many users it watches.
+        was: the connection that it went on from, if that one was not known yet: its own records come late.
     """
 
     device: str
@@ -51,6 +52,7 @@ class Session(NamedTuple):
     turned_at: int = 0
     asked: int = 0
     watched: int = 0
+    was: tuple[str, int, int] | None = None
 
     @property
     def address(self) -> LinkAddress:

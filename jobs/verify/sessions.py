@@ -37,6 +37,7 @@ class Session:
         platform: of what kind.
         up_ms: since when it is here.
         before: what it was before, where it was resumed.
+        left: the connection that it went on from, if that one was not known: its own records come late.
         down_ms: when it ended, or was lost and not resumed yet.
         lost: it may be resumed still: whether it is bound is open.
         why: by what it ended, if by another session, while there was a connection to be told so.
@@ -52,6 +53,7 @@ class Session:
     platform: str
     up_ms: int
     before: Session | None = None
+    left: SessionId | None = None
     down_ms: int = NEVER
     lost: bool = False
     why: str | None = None
@@ -132,6 +134,8 @@ class UserSessions:
 
     def take(self, at_ms: int, record: SessionRecord, policy: Policy) -> Session | None:
         """The next record; gives the session that it began."""
+        if isinstance(record, Up | Resume) and self._late(record):
+            return None
         match record:
             case Up():
                 return self._begin(at_ms, record, policy)
@@ -144,6 +148,13 @@ class UserSessions:
             case Lost() | Down() | Ground() | Subscribe() | Unsubscribe() | Watch() | Unwatch():
                 self._change(at_ms, record)
         return None
+
+    def _late(self, record: Up | Resume) -> bool:
+        """Whether its client has gone on elsewhere already, before anything was known of this connection."""
+        at = SessionId(record.link, record.epoch, record.slot)
+        living = list(self.living())
+        here = any(session.at == at for session in living) or (isinstance(record, Resume) and record.was == at)
+        return not here and any(session.left == at for session in living)
 
     def _change(self, at_ms: int, record: Lost | Down | Ground | Asking | Watch | Unwatch) -> None:
         session = self.by_at.get(SessionId(record.link, record.epoch, record.slot))
@@ -178,7 +189,10 @@ class UserSessions:
         sure = was is None or not was.lost or abs(at_ms - was.down_ms - policy.resume_ms) > _CLOCKS_MS
         self.resumes.append((at_ms, record, known if sure else None))
         if was is None or not known:
-            return self._begin(at_ms, record, policy)
+            session = self._begin(at_ms, record, policy)
+            if session is not None and record.was != session.at:
+                session.left = record.was
+            return session
         if was.at == SessionId(record.link, record.epoch, record.slot):
             was.down_ms, was.lost = NEVER, False
             was.grounds.append((at_ms, record.background))
@@ -187,7 +201,7 @@ class UserSessions:
         session = self._begin(at_ms, record, policy)
         was.by = session or self.by_at[SessionId(record.link, record.epoch, record.slot)]
         if session is not None:
-            session.before = was
+            session.before, session.left = was, was.left
             session.asked, session.watched = list(was.asked), list(was.watched)
         return session
 

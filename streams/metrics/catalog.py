@@ -361,6 +361,13 @@ SECTIONS: Final[dict[str, tuple[Metric, ...]]] = {
             ("known",),
         ),
         Metric(
+            "linkcast_sessions_late_total",
+            "counter",
+            "Connections that gateways told of only after their clients had gone on elsewhere; they begin nothing.",
+            "0",
+            "rises: a gateway is cut off from Kafka now and then, and its clients leave it",
+        ),
+        Metric(
             "linkcast_sessions_replaced_total",
             "counter",
             "Sessions ended by a new one of the same user, as the policy's `sessions` says.",

@@ -53,6 +53,7 @@ _COUNTED: Final = {
     "begun": "linkcast_sessions_begun_total",
     "ended": "linkcast_sessions_ended_total",
     "lost": "linkcast_sessions_lost_total",
+    "late": "linkcast_sessions_late_total",
     "replaced": "linkcast_sessions_replaced_total",
     "kicked": "linkcast_sessions_kicked_total",
     "turned": "linkcast_sessions_turned_total",

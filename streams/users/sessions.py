@@ -18,7 +18,7 @@ from topics.deliveries import Ended, Resumed
 from topics.links import Void
 from topics.policy import SessionsRule
 from topics.sessions import Down, Ground, Kick, Lost, Resume, Up
-from topics.wire import LinkAddress, slot_of
+from topics.wire import LinkAddress, SessionId, slot_of
 
 #: Which of a user's sessions a new one takes the place of.
 _REPLACED: dict[SessionsRule, Callable[[Session, Session], bool]] = {
@@ -36,7 +36,7 @@ def up(desk: Desk, up: Up) -> None:
     if desk.voids.covers(up.link, up.epoch):
         return
     held = held_by(desk, up.app, up.user)
-    if find(held, up.link, up.epoch, up.slot) is None:
+    if find(held, up.link, up.epoch, up.slot) is None and not _late(desk, up, held):
         _begin(desk, up, held)
 
 
@@ -58,6 +58,8 @@ def resume(desk: Desk, resume: Resume) -> None:
             _tell_ended(desk, old, Ended(old.slot, "replaced"))
             _drop(desk, app, user, held, [old])
         old = None
+    elif _late(desk, resume, held):
+        return
     elif old is not None:
         _move(desk, resume, held, old)
     else:
@@ -158,6 +160,19 @@ def end_dead(desk: Desk, gone: Gone) -> None:
     desk.touched[gone.app, gone.user] = None
 
 
+def _late(desk: Desk, begun: Up | Resume, held: list[Session]) -> bool:
+    """Whether a session already went on from this connection, elsewhere: what its gateway says late begins nothing.
+
+    So it is when a gateway was cut off from Kafka while its clients went to others. Who goes on just where it was may
+    have come back instead.
+    """
+    place = begun.link, begun.epoch, begun.slot
+    here = isinstance(begun, Resume) and begun.was == SessionId(*place)
+    late = not here and any(session.was == place for session in held)
+    desk.counts["late"] += late
+    return late
+
+
 def _begin(desk: Desk, begun: Up | Resume, held: list[Session]) -> None:
     """A session that was not there before: in place of those that the app does not allow beside it.
 
@@ -182,7 +197,8 @@ def _begin(desk: Desk, begun: Up | Resume, held: list[Session]) -> None:
         _end(desk, app, user, other)
     kept = [other for other in held if other not in replaced]
     if isinstance(begun, Resume):  # in a slot that was its before, maybe in the background
-        session = session._replace(turned_at=desk.now_ms)
+        was = begun.was.link, begun.was.epoch, begun.was.slot
+        session = session._replace(turned_at=desk.now_ms, was=None if session.at(*was) else was)
     desk.sessions.write(app, user, [*kept, _bind(desk, app, user, session)])
     desk.touched[app, user] = None
 
@@ -206,7 +222,7 @@ def _move(desk: Desk, resume: Resume, held: list[Session], old: Session) -> None
     place = resume.link, resume.epoch, resume.partition, resume.slot
     platform = resume.platform or old.platform
     new = Session(resume.device, *place, platform, resume.background, asked=len(asked), watched=len(watched))
-    new = _bind(desk, app, user, new)
+    new = _bind(desk, app, user, new._replace(was=old.was))
     for group, wanted in asked:
         desk.asked.set(app, user, new, group, wanted)
         if new.told:

@@ -46,7 +46,7 @@ def test_one_service_goes_and_comes_back_alone(services: Services, name: Name, e
 def test_an_id_of_a_new_cluster_may_begin_like_an_option(
     services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kafka.uuid, "uuid4", lambda: uuid.UUID(bytes=b"\xfb" * 16))
+    monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(bytes=b"\xfb" * 16))
     broker = kafka.Kafka(own_settings(services.settings, tmp_path))
     broker.home.mkdir(parents=True)
     broker.prepare(lambda *_: None)

@@ -131,6 +131,24 @@ def test_a_resume_elsewhere_asks_for_all_that_the_session_had_ground_first(parti
     assert _told(seen) == [Ended(7, "replaced"), Resumed(9, known=True, inbox=0)]
 
 
+def test_what_a_gateway_says_late_of_a_connection_that_its_client_has_left_begins_nothing(partition: _Users) -> None:
+    """A gateway was cut off from Kafka; its client resumed on another, whose records came first."""
+    seen = partition.do(_resume(9, 7, "m"), _up(slot=7), Lost("app", "ann", "l", 1, 7))
+    assert seen.bindings() == [Grounded("m", 1, 3, 9, background=False), Bind("app", "g", "ann", 4, "m", 1, 3, 9)]
+    assert _told(seen) == [Resumed(9, known=False, inbox=0)]
+    assert seen.out.counts["late"] == 1
+
+
+def test_so_it_is_when_the_client_went_there_and_back(partition: _Users) -> None:
+    partition.do(_up(slot=7), Lost("app", "ann", "l", 1, 7))
+    seen = partition.do(_resume(8, 9, "l", "m"), _resume(9, 7, "m"), Lost("app", "ann", "m", 1, 9))
+    assert _told(seen) == [Resumed(8, known=False, inbox=0)]
+    partition.crash()
+    seen = partition.do(_resume(4, 8, "n"), _up(slot=9, link="m"))  # it went on, and still knows where it had been
+    assert _told(seen) == [Ended(8, "replaced"), Resumed(4, known=True, inbox=0)]
+    assert _told(partition.do(_resume(4, 4, "n", "n"))) == [Resumed(4, known=True, inbox=0)]
+
+
 def test_the_connection_that_a_living_session_left_is_told_to_close(partition: _Users) -> None:
     partition.policy(sessions="any")
     partition.do(_up())

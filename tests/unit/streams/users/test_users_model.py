@@ -189,6 +189,22 @@ class UsersModel(RuleBasedStateMachine):
         if known:
             assert {(*to, one.slot) for to, one in self.replies if isinstance(one, Ended)} == ended
 
+    @rule(user=_user, device=_device, links=st.permutations(["l", "m"]), back=st.booleans())
+    def told_late(self, user: str, device: str, links: list[str], *, back: bool) -> None:
+        """A client leaves a link that is cut off from Kafka for another, whose records come first."""
+        left, place = self._place(user, links[0]), self._place(user, links[1])
+        self._begins(user, "tv", place, background=False, platform="")
+        begun = self._at(user, place)
+        self._do(Resume("app", user, "tv", *place[:2], 3, place[2], SessionId(*left)))
+        if begun is None:
+            return
+        begun.turned = self.now
+        if back:  # it had been elsewhere before
+            self._do(Resume("app", user, device, *left[:2], 3, left[2], SessionId(*self.places[0][1])))
+        else:
+            self._do(Up("app", user, device, *left[:2], 3, left[2], device))
+        self._do(Lost("app", user, *left))
+
     @rule(which=_newest)
     def lost(self, which: int) -> None:
         for user, place, session in self._one(which):
