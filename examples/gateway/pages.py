@@ -10,6 +10,7 @@ import msgspec
 
 from examples.gateway.connection import ENDED, VOID, Connection
 from linkcast_gateway import (
+    UNSAID,
     Answer,
     Changed,
     GatewayError,
@@ -102,9 +103,9 @@ class Pages(Handler):
         self._push(json_of({"t": "subscribed", "group": subscribed.group, **told}), (slot,))
 
     def on_ended(self, slot: int, why: str) -> None:
-        """Another session of this person took its place."""
+        """Another session of this person took its place; or the pipeline does not know it, and the page comes again."""
         if (connection := self._connections.pop(slot, None)) is not None:
-            connection.close(ENDED, why.encode())
+            connection.close(VOID if why == UNSAID else ENDED, why.encode())
 
     def on_presence(self, app: str, users: Sequence[Presence], slots: Sequence[int]) -> None:
         """Who is online, of those whom the pages follow."""

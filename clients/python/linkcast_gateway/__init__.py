@@ -17,7 +17,7 @@ from linkcast_gateway.errors import (
     UnansweredError,
     UnknownVersionError,
 )
-from linkcast_gateway.handler import Handler, Place, Registration, Session, Subscription
+from linkcast_gateway.handler import UNSAID, Handler, Place, Registration, Session, Subscription
 from linkcast_gateway.life import BEAT_MS, TIMEOUT_MS
 from linkcast_gateway.link import (
     BODY_BYTES,
@@ -67,6 +67,7 @@ __all__ = [
     "SUBSCRIPTIONS_PER_CALL",
     "TIMEOUT_MS",
     "UNANSWERED",
+    "UNSAID",
     "WAITING_MESSAGES",
     "Accepted",
     "Access",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from linkcast_gateway.errors import GatewayError
 from linkcast_gateway.wire import (
@@ -19,6 +20,9 @@ from linkcast_gateway.wire import (
     Subscribed,
     Unread,
 )
+
+#: Why a session ends of which Kafka lost what it said of itself; with another reason it ends for good.
+UNSAID: Final = "unsaid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +167,11 @@ class Handler:
         """
 
     def on_ended(self, slot: int, why: str) -> None:
-        """Another session of the user ended this one: `replaced` or `kicked`. Close its connection, for good."""
+        """A session has ended: close its connection.
+
+        For good, if another session of the user ended it: `replaced` or `kicked`. UNSAID, if Kafka was away for so long
+        that what the session said of itself was lost: the client may come again.
+        """
 
     def on_presence(self, app: str, users: Sequence[Presence], slots: Sequence[int]) -> None:
         """How users are to be found, for these sessions that watch them. Of two the higher version counts."""

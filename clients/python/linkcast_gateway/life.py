@@ -12,6 +12,7 @@ import logging
 import time
 import uuid
 from collections.abc import Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -27,7 +28,7 @@ from linkcast_gateway.errors import (
     StoppedError,
     UnknownVersionError,
 )
-from linkcast_gateway.handler import Handler, Registration, Session
+from linkcast_gateway.handler import UNSAID, Handler, Registration, Session
 from linkcast_gateway.kafka import (
     READ_MS,
     answer_to,
@@ -67,6 +68,8 @@ BEAT_MS: Final = 1_000
 TIMEOUT_MS: Final = 10_000
 
 _RETRY_S: Final = 1.0
+_ENDS: Final = {"lost", "down"}
+_OF_SESSION: Final = ("app", "user", "link", "epoch", "slot")
 
 
 class Life:
@@ -91,6 +94,7 @@ class Life:
         self._producer: AIOKafkaProducer | None = None
         self._asks = Asks()
         self._held: dict[int, int] = {}  # slots of lost sessions -> until when they may go on here
+        self._unsaid: dict[int, tuple[Session, dict[str, Any]]] = {}  # by slot: ends that Kafka did not take
         self._next_slot = 0
         self._changed = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
@@ -210,6 +214,7 @@ class Life:
                 await self._beat(registration)
                 await self._act(state.tick(_now_ms()))
                 await self._acknowledge(state, registration)
+                await self._say_ends()
                 self._let_go()
                 await asyncio.wait([reader], timeout=BEAT_MS / 1000)
             reader.result()
@@ -242,6 +247,48 @@ class Life:
         now_ms = _now_ms()
         for slot in [slot for slot, until_ms in self._held.items() if until_ms <= now_ms]:
             self._end_session(slot)
+
+    async def _say_of(self, session: Session, record: dict[str, Any]) -> None:
+        """Write what a session says of itself.
+
+        An end that Kafka does not take is said again until it does. With anything else that it took and lost the
+        session ends: the pipeline does not know it as it is.
+
+        Raises:
+            KafkaAwayError: the producer's memory stayed full, and this is no end.
+        """
+        try:
+            sent = await self._produce("sessions", f"{session.app}:{session.user}", json_of(record))
+        except KafkaAwayError:
+            if record["t"] not in _ENDS:
+                raise
+            self._unsaid[session.slot] = session, record
+            return
+        sent.add_done_callback(partial(self._answered, session, record))
+
+    def _answered(self, session: Session, record: dict[str, Any], sent: asyncio.Future[Any]) -> None:
+        """Kafka has a record of a session, or lost it."""
+        if sent.cancelled() or sent.exception() is None:
+            return
+        slot = session.slot
+        if self.registration is None or self.registration.epoch != record["epoch"]:
+            return
+        lives = self.sessions.get(slot) is session and slot not in self._held
+        if record["t"] in _ENDS:
+            if not lives:  # else it came back meanwhile
+                self._unsaid[slot] = session, record
+        elif lives:
+            self._end_session(slot)
+            self._unsaid[slot] = session, {"t": "down", **{name: record[name] for name in _OF_SESSION}}
+            self._handler.on_ended(slot, UNSAID)
+
+    async def _say_ends(self) -> None:
+        """Say the ends that Kafka did not take, until it is away again."""
+        while self._unsaid:
+            slot = next(iter(self._unsaid))
+            await self._say_of(*self._unsaid.pop(slot))
+            if slot in self._unsaid:
+                return
 
     def _end_session(self, slot: int) -> None:
         self.sessions.pop(slot, None)
@@ -279,7 +326,7 @@ class Life:
 
     def _end(self) -> None:
         self.registration = self.state = None
-        self.sessions, self._held = {}, {}
+        self.sessions, self._held, self._unsaid = {}, {}, {}
         self._asks.end(NotRegisteredError("the registration ended before the answer came: send it again elsewhere"))
         self._handler.on_void()
 
@@ -377,8 +424,10 @@ class Life:
     def _address(self, registration: Registration) -> dict[str, Any]:
         return {"link": self.id, "epoch": registration.epoch, "partition": registration.partition}
 
-    async def _produce(self, topic: str, key: str | None, value: bytes, partition: int | None = None) -> None:
-        """Hand a record to the producer. Its answer tells whether it arrived.
+    async def _produce(
+        self, topic: str, key: str | None, value: bytes, partition: int | None = None
+    ) -> asyncio.Future[Any]:
+        """Hand a record to the producer; the future tells whether it arrived.
 
         Raises:
             KafkaAwayError: the producer's memory stayed full.
@@ -387,10 +436,12 @@ class Life:
             raise StoppedError("the link is not started")
         bytes_of_key = None if key is None else key.encode()
         try:
+            sent: asyncio.Future[Any]
             sent = await self._producer.send(topic, value, key=bytes_of_key, partition=partition)
         except KafkaTimeoutError as error:
             raise KafkaAwayError("Kafka takes nothing just now: try again later") from error
         sent.add_done_callback(log_failure)
+        return sent
 
 
 def _now_ms() -> int:

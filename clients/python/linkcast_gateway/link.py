@@ -112,6 +112,7 @@ class Link(Life):
         held = self.sessions.get(was.slot)
         if (was.link, was.epoch) == (self.id, self._living().epoch) and held == Session(was.slot, app, user, device):
             self._held.pop(was.slot, None)
+            self._unsaid.pop(was.slot, None)
             return held
         return self.new_session(app, user, device)
 
@@ -152,7 +153,7 @@ class Link(Life):
         if self.sessions.get(session.slot) is session:
             address = self._of_user(session)
             self._end_session(session.slot)
-            await self._send("sessions", f"{session.app}:{session.user}", {"t": "down", **address})
+            await self._say_of(session, {"t": "down", **address})
 
     async def ground(self, session: Session, *, background: bool) -> None:
         """A session went to the background, or came to the foreground; `on_ground` tells when it is in force."""
@@ -382,12 +383,12 @@ class Link(Life):
         about = {"t": what, "app": session.app, "user": session.user, "device": session.device}
         address = {**self._address(self._own(session)), "slot": session.slot}
         grounds = ({"platform": platform} if platform else {}) | ({"background": True} if background else {})
-        await self._send("sessions", f"{session.app}:{session.user}", {**about, **address, **grounds, **more})
+        await self._say_of(session, {**about, **address, **grounds, **more})
 
     async def _say(self, session: Session, what: str, **more: Any) -> None:
         """Something that a session says of itself."""
         told = {name: value for name, value in more.items() if value is not None}
-        await self._send("sessions", f"{session.app}:{session.user}", {"t": what, **self._of_user(session), **told})
+        await self._say_of(session, {"t": what, **self._of_user(session), **told})
 
     def _of_user(self, session: Session) -> dict[str, Any]:
         """A session, in records of its user."""

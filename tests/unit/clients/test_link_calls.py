@@ -6,8 +6,20 @@ import asyncio
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaTimeoutError
 
-from linkcast_gateway import BadIdError, Done, Handler, Link, NotRegisteredError, Place, Registration, Subscription
+from linkcast_gateway import (
+    UNSAID,
+    BadIdError,
+    Done,
+    Handler,
+    KafkaAwayError,
+    Link,
+    NotRegisteredError,
+    Place,
+    Registration,
+    Subscription,
+)
 from linkcast_gateway.state import Answered, LinkState, Told
 from linkcast_gateway.wire import Ended, Lot
 from topics.acks import Ack
@@ -18,16 +30,27 @@ from topics.wire import SessionId
 
 
 class Written:
-    """A producer that keeps what it is given, as the pipeline reads it."""
+    """A producer that keeps what it is given, as the pipeline reads it; while it is full it takes nothing."""
 
     def __init__(self) -> None:
         self.records: list[Any] = []
         self.places: list[tuple[str, bytes | None, int | None]] = []
+        self.answers: list[asyncio.Future[None]] = []
+        self.full = False
 
     async def send(self, topic: str, value: bytes, key: bytes | None, partition: int | None) -> asyncio.Future[None]:
+        if self.full:
+            raise KafkaTimeoutError
         self.records.append(decode(topic, value))
         self.places.append((topic, key, partition))
-        return asyncio.get_running_loop().create_future()
+        self.answers.append(asyncio.get_running_loop().create_future())
+        return self.answers[-1]
+
+    async def loses(self, *places: int) -> None:
+        """These records did not arrive, in the end."""
+        for place in places:
+            self.answers[place].set_exception(KafkaTimeoutError())
+        await asyncio.sleep(0)
 
 
 class Heard(Handler):
@@ -97,6 +120,62 @@ async def test_a_lost_session_that_nobody_resumes_is_forgotten_in_time(link: Lin
     assert link.old_session("demo", "ann", "phone", was).slot == 1
     with pytest.raises(NotRegisteredError):
         await link.ground(session, background=True)
+
+
+async def test_ends_that_kafka_does_not_take_are_said_until_it_does(link: Link, written: Written) -> None:
+    stays, goes, breaks = [link.new_session("demo", user, "phone") for user in ("ann", "bob", "cid")]
+    written.full = True
+    with pytest.raises(KafkaAwayError):
+        await link.up(stays)
+    await link.down(goes)
+    await link.lost(breaks)
+    await link._say_ends()
+    assert written.records == []
+    written.full = False
+    await link._say_ends()
+    assert {(type(one), one.slot) for one in written.records} == {(Down, 1), (Lost, 2)}
+    await written.loses(next(place for place, one in enumerate(written.records) if isinstance(one, Down)))
+    await link._say_ends()
+    assert [(type(one), one.slot) for one in written.records[2:]] == [(Down, 1)]
+    await link._say_ends()
+    assert len(written.records) == 3
+
+
+async def test_a_session_ends_when_kafka_lost_what_it_said_of_itself(link: Link, written: Written) -> None:
+    heard = link._handler
+    assert isinstance(heard, Heard)
+    session = link.new_session("demo", "ann", "phone")
+    await link.up(session)
+    await link.ground(session, background=True)
+    await written.loses(0, 1)
+    await link._say_ends()
+    assert (heard.ended, link.sessions) == ([(0, UNSAID)], {})
+    assert [(type(one), one.slot) for one in written.records] == [(Up, 0), (Ground, 0), (Down, 0)]
+
+
+async def test_who_came_back_is_not_lost_by_what_was_said_before(link: Link, written: Written) -> None:
+    session = link.new_session("demo", "ann", "phone")
+    was = link.place_of(session)
+    await link.up(session)
+    await link.lost(session)
+    link.old_session("demo", "ann", "phone", was)
+    await link.resume(session, was)
+    await written.loses(1)
+    await link.lost(session)
+    await written.loses(3)
+    link.old_session("demo", "ann", "phone", was)
+    await link._say_ends()
+    assert [type(one) for one in written.records] == [Up, Lost, Resume, Lost]
+
+
+async def test_what_kafka_lost_of_a_registration_that_is_over_concerns_nobody(link: Link, written: Written) -> None:
+    session = link.new_session("demo", "ann", "phone")
+    await link.up(session)
+    await link.down(session)
+    link.registration = Registration(epoch=42, partition=3, partitions=8)
+    await written.loses(0, 1)
+    await link._say_ends()
+    assert [type(one) for one in written.records] == [Up, Down]
 
 
 async def test_subscriptions_and_watched_users_go_in_calls_of_the_contracts_size(link: Link, written: Written) -> None:
