@@ -19,6 +19,7 @@ from typing import Any, Final, ParamSpec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams.batches import topic_ids
+from streams.batches.connections import let_go
 from streams.batches.store import LocalStore, Origin, RocksStore, State, open_store
 from tables.rows import Changes, Index, Store
 
@@ -83,7 +84,7 @@ class Recovery:
                 store = await self._open(reader, TopicPartition(topic, partition), partitions, index)
             finally:
                 self.progress.pop((topic, partition), None)
-                await reader.stop()
+                await let_go(reader)
         except BaseException:
             if store is not None:
                 store.close()

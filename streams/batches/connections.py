@@ -51,12 +51,23 @@ def ended_task(consumer: AIOKafkaConsumer) -> str | None:
     return None
 
 
+def cancelled_here() -> bool:
+    """Whether it is the running task that is cancelled.
+
+    aiokafka also raises CancelledError on its own account: that of a task of its own, which it ended.
+    """
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
 async def let_go(consumer: AIOKafkaConsumer) -> None:
     """Stop a consumer, in whatever state it is; what aiokafka then leaves open is closed."""
     try:
         async with asyncio.timeout(_STOP_S):
             await consumer.stop()
-    except Exception as error:  # noqa: BLE001 - it raises what its tasks died of
-        log.warning("a consumer did not stop cleanly: %r", error)
+    except (Exception, asyncio.CancelledError) as error:  # it raises what its tasks died of
         for connection in consumer._client._conns.values():
             connection.close()
+        if isinstance(error, asyncio.CancelledError) and cancelled_here():
+            raise
+        log.warning("a consumer did not stop cleanly: %r", error)

@@ -30,6 +30,7 @@ from structlog.contextvars import bind_contextvars
 
 from streams.batches.changelog import indexed
 from streams.batches.clock import PartitionClock
+from streams.batches.connections import cancelled_here
 from streams.batches.counters import Counters, abort_reason
 from streams.batches.errors import (
     FATAL,
@@ -245,8 +246,8 @@ class Lane:
                 self.counters.openings_s.add(self.counters.opening_s)
                 await self._serve()
             except asyncio.CancelledError as error:
-                if (task := asyncio.current_task()) is None or task.cancelling():
-                    raise  # it is the lane that is cancelled
+                if cancelled_here():
+                    raise
                 self._begins_anew(error)  # what it waited for was cancelled under it: a doubt like any other
             except FATAL as error:
                 self._stop_worker(error)
@@ -397,23 +398,22 @@ class Lane:
             for applied in memory.pending:
                 applied.settled.set_result(False)
             memory.pending.clear()
-            with contextlib.suppress(Exception):  # the rebalance that closes us may have taken the partitions already
-                await self._edges.source.stop(self._topics, memory.opening)
+            memory.store.close()  # before anything is awaited: who is cancelled here must not keep it locked
         try:
+            if memory is not None:
+                with contextlib.suppress(Exception):  # the rebalance that closes us may have taken the partitions
+                    await self._edges.source.stop(self._topics, memory.opening)
+        finally:
             if producer is not None:
                 await self._abandon(producer)
-        finally:
-            if memory is not None:
-                memory.store.close()
 
     async def _abandon(self, producer: Producer) -> None:
         """Let go of a producer; whatever goes wrong with it is no longer the lane's concern."""
         try:
             await producer.abandon()
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise  # it is the lane that is cancelled
+            if cancelled_here():
+                raise
             log.warning("%r: its old producer's tasks were cancelled under it", self)
         except Exception:
             log.warning("%r: its old producer did not close cleanly", self, exc_info=True)

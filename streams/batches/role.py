@@ -206,7 +206,8 @@ class RoleApp(faust.App):
         super().on_rebalance_end()
         if self._rebalance_began is not None:
             self.rebalance_s = time.monotonic() - self._rebalance_began
-        self.add_future(self._open_lanes(set(self.consumer.assignment()), self.consumer_generation_id))
+        generation = self.consumer_generation_id  # read first: an assignment of a later one is never taken for its own
+        self.add_future(self._open_lanes(set(self.consumer.assignment()), generation))
 
     async def _open_lanes(self, assigned: set[TP], generation: int) -> None:
         """Open what was assigned; if it was revoked meanwhile, whoever is told of the next assignment opens that."""

@@ -18,7 +18,7 @@ from streams.batches.store import Origin, RocksStore, open_store
 @pytest.fixture
 def recovery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recovery:
     """One whose broker knows an empty changelog of one partition."""
-    reader = AsyncMock(assign=Mock(), seek=Mock())
+    reader = AsyncMock(assign=Mock(), seek=Mock(), _client=Mock(_conns={}))
     reader.beginning_offsets.side_effect = reader.end_offsets.side_effect = lambda tps: dict.fromkeys(tps, 0)
     monkeypatch.setattr(changelog, "AIOKafkaConsumer", lambda **_: reader)
     monkeypatch.setattr(Recovery, "_origin", AsyncMock(return_value=Origin("id", 1)))

@@ -11,6 +11,7 @@ from streams.batches import lane as lane_module
 from streams.batches.errors import LaneDiedError
 from streams.batches.kind import LaneKind
 from streams.batches.lanes import Lanes
+from streams.batches.store import MemoryStore
 from tests.unit.streams.batches.test_lane import IN, LOG, Core, Producer, World, edges_in, feed, until
 
 HELD = {TP(IN.name, 0)}
@@ -116,3 +117,36 @@ async def test_a_lane_that_does_not_end_is_not_opened_again(monkeypatch: pytest.
     with pytest.raises(LaneDiedError, match="kind/0 does not end"):
         await dealt(lanes, world, 2)
     await until(lambda: [lane.state for lane in lanes] == ["closed"])
+
+
+class SlowToStop(World):
+    """Its consumer's thread takes its time, and its stores say whether they are closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed = 0
+
+    async def stop(self, *_: object) -> None:
+        await super().stop()
+        await asyncio.sleep(0.05)
+
+    async def open_store(self) -> MemoryStore:
+        store = await super().open_store()
+        store.close = self._closes  # type: ignore[method-assign]
+        return store
+
+    def _closes(self) -> None:
+        self.closed += 1
+
+
+async def test_a_lane_closed_as_it_begins_anew_lets_go_of_its_store_and_its_producer() -> None:
+    world = SlowToStop()
+    lanes = lanes_in(world)
+    await dealt(lanes, world, 1)
+    await serve(lanes)
+    (lane,) = lanes
+    world.errors = [OSError("the broker is away")]
+    feed(world, lane, b"a")
+    await until(lambda: world.steps[-1] == "stop")
+    await lanes.close()
+    assert (world.closed, world.steps[-2:]) == (1, ["stop", "abandon"])
