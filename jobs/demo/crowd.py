@@ -16,7 +16,6 @@ from jobs.demo.hall import HALL, Command
 from jobs.demo.ledger import Ledger
 from jobs.demo.scenario import TEAM, TOWN, Beckon, Come, Go, Join, Lose, Part, Return, Say, SayAgain, Turn, shown
 from linkcast_gateway import (
-    UNSAID,
     Accepted,
     Answer,
     Group,
@@ -141,7 +140,8 @@ class _Ears(Handler):
         self._crowd.went_on(self._link, resumed.slot, known=resumed.known)
 
     def on_ended(self, slot: int, why: str) -> None:
-        self._crowd.ended(self._link, slot, why)
+        del why
+        self._crowd.ended(self._link, slot)
 
     def on_unread(self, group: Group, unread: Unread, slots: Sequence[int]) -> None:
         self._crowd.counts.notices += 1
@@ -398,13 +398,15 @@ class Crowd:
             for user, group in [pair for pair in self._showing if pair[0] == session.user]:
                 self._shows.put_nowait((user, group))
 
-    def ended(self, link: str, slot: int, why: str) -> None:
-        """Another session of the user ended this one; or Kafka lost what it said, and the client comes again."""
+    def ended(self, link: str, slot: int) -> None:
+        """Another session of the user ended this one, or Kafka lost what it said.
+
+        A user has one client, which is here: it comes again. It was ended by what another link said late.
+        """
         for user, (at, session) in list(self._sessions.items()):
             if at == link and session.slot == slot:
                 del self._sessions[user]
-                if why == UNSAID:
-                    self._homeless.put_nowait(user)
+                self._homeless.put_nowait(user)
 
     def answered(self, answer: Answer) -> None:
         """A client is told."""

@@ -54,6 +54,7 @@ class Listening:
         slots: what is bound now.
         forgotten: what was bound before a reset and has not been given anew yet.
         lapsed: those of it that may have ended while the link was told nothing.
+        unsure: slot -> after which and up to which Link map versions one of those may have been bound, or not any more.
         audiences: those told and not ended.
         joined: what they hear of its channels unasked; None: nobody ever listened.
         wants: what they hear because they asked for it.
@@ -70,6 +71,7 @@ class Listening:
     slots: dict[int, Binding] = field(default_factory=dict)
     forgotten: dict[int, Binding] = field(default_factory=dict)
     lapsed: set[int] = field(default_factory=set)
+    unsure: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     audiences: dict[int, Audience] = field(default_factory=dict)
     joined: Joined | None = None
     wants: Wants = field(default_factory=Wants)
@@ -79,6 +81,7 @@ class Listening:
     steady: Present = field(init=False)
     heard_map: int = -1  # of the last message
     map: int = 0  # of the last change
+    _overrun_map: int = 0  # of the last one before the link was overrun
     _of_ordinal: dict[int, set[int]] = field(default_factory=dict)
     _unchecked: dict[int, Binding] = field(default_factory=dict)
     _strangers: set[int] = field(default_factory=set)
@@ -101,6 +104,7 @@ class Listening:
         self.forgotten |= self.slots
         if overrun:
             self.lapsed |= {slot for slot, binding in self.forgotten.items() if self._may_have_ended(binding, at_ms)}
+            self._overrun_map = self.map
         self.slots, self.audiences = {}, {}
         self._of_ordinal, self._unchecked, self._strangers = {}, {}, set()
         self.present = Present(self.group)
@@ -202,6 +206,8 @@ class Listening:
         if missing := self.forgotten.keys() - self.lapsed:
             self.findings.add("reset_forgot", f"{where} {self}: {sorted(missing)[:5]}", len(missing))
         for binding in list(self.forgotten.values()):
+            if binding.slot in self.lapsed:
+                self.unsure.setdefault(binding.slot, []).append((self._overrun_map, self.map))
             self.end(binding, self.map)
         self.lapsed.clear()
 

@@ -174,8 +174,12 @@ def _persons(made: Stage, east: LinkAddress, west: LinkAddress) -> None:
     made.lot(east, made.bound(TEAM, {6: 3}), made.bound(TOWN, {6: 3}))
     made.wait(QUIET_MS)
     made.lot(east, overrun=True)
-    made.asks(Down(APP, "dan", "east", east.epoch, 6))  # of which the link is told nothing
-    made.lot(west, made.says(TEAM, "ann"))
+    made.asks(Down(APP, "dan", "east", east.epoch, 6))
+    made.unbound(TEAM, {6: 3})  # of which the link is told nothing
+    named = made.says(TEAM, "ann", mentions=["dan"])
+    made.lot(west, Mention([9], named), urgent=True)
+    made.lot(west, named)
+    made.maps[TEAM] += 1  # others come and go on other links
     made.wait(QUIET_MS)
     _anew(made, east)
     message = made.says(TEAM, "ann")

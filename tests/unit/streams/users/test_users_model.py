@@ -200,7 +200,7 @@ class UsersModel(RuleBasedStateMachine):
             return
         begun.turned = self.now
         if back:  # it had been elsewhere before
-            self._do(Resume("app", user, device, *left[:2], 3, left[2], SessionId(*self.places[0][1])))
+            self._do(Resume("app", user, device, *left[:2], 3, left[2], SessionId("elsewhere", 1, 1)))
         else:
             self._do(Up("app", user, device, *left[:2], 3, left[2], device))
         self._do(Lost("app", user, *left))
