@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
-from asyncio import Future
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -47,7 +47,30 @@ async def started(client: AIOKafkaProducer | AIOKafkaConsumer) -> AsyncIterator[
         await client.start()
         yield
     finally:
+        await _stop(client)
+
+
+async def _stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+    """Stop a client. While a broker is away it may raise the cancellation of a task of its own, and stop half-way."""
+    try:
         await client.stop()
+    except asyncio.CancelledError:
+        if cancelled_here():
+            raise
+        log.warning("a client of Kafka was stopped half-way")
+        await (client.client if isinstance(client, AIOKafkaProducer) else client._client).close()  # noqa: SLF001 - as its own stop does
+
+
+def cancelled_here() -> bool:
+    """Whether it is the running task that is cancelled, and not one that it waited for."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """Where a record with a key stands."""
+    place: int = (murmur2(key.encode()) & 0x7FFFFFFF) % partitions
+    return place
 
 
 def refuse_ended(consumer: AIOKafkaConsumer) -> None:
@@ -69,7 +92,7 @@ async def listen(consumer: AIOKafkaConsumer, partition: TopicPartition) -> None:
 
 async def listen_for_answer(consumer: AIOKafkaConsumer, partitions: int, requester: str) -> None:
     """Read the partition of `answers` that the answer to `requester` will stand on."""
-    await listen(consumer, TopicPartition("answers", (murmur2(requester.encode()) & 0x7FFFFFFF) % partitions))
+    await listen(consumer, TopicPartition("answers", partition_of(requester, partitions)))
 
 
 async def answer_to(consumer: AIOKafkaConsumer, requester: str) -> Any:
@@ -87,7 +110,12 @@ def json_of(record: dict[str, Any]) -> bytes:
     return json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def log_failure(sent: Future[Any]) -> None:
+def error_of(sent: asyncio.Future[Any]) -> BaseException | None:
+    """Why a record did not arrive; None if it did, or nobody will know."""
+    return None if sent.cancelled() else sent.exception()
+
+
+def log_failure(sent: asyncio.Future[Any]) -> None:
     """Tell of a record that did not arrive; its sender hears by the answer that does not come."""
-    if not sent.cancelled() and (error := sent.exception()) is not None:
+    if (error := error_of(sent)) is not None:
         log.warning("a record was not sent: %s", error)

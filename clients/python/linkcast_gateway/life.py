@@ -11,7 +11,9 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
@@ -32,11 +34,14 @@ from linkcast_gateway.handler import UNSAID, Handler, Registration, Session
 from linkcast_gateway.kafka import (
     READ_MS,
     answer_to,
+    cancelled_here,
     consumer_of,
+    error_of,
     json_of,
     listen,
     listen_for_answer,
     log_failure,
+    partition_of,
     producer_of,
     refuse_ended,
     started,
@@ -95,6 +100,7 @@ class Life:
         self._asks = Asks()
         self._held: dict[int, int] = {}  # slots of lost sessions -> until when they may go on here
         self._unsaid: dict[int, tuple[Session, dict[str, Any]]] = {}  # by slot: ends that Kafka did not take
+        self._order: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)  # by partition of `sessions`
         self._next_slot = 0
         self._changed = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
@@ -168,6 +174,10 @@ class Life:
                 return
             except (KafkaError, TimeoutError) as error:
                 log.warning("link %s: %s %s; registers anew", self.id, type(error).__name__, error)
+            except asyncio.CancelledError:
+                if cancelled_here():
+                    raise
+                log.warning("link %s: what it waited for was cancelled under it; registers anew", self.id)
             except Exception:
                 log.exception("link %s: a defect, here or in the handler; registers anew", self.id)
             await asyncio.sleep(_RETRY_S)
@@ -206,25 +216,26 @@ class Life:
         return Registration(answer.epoch, answer.partition, answer.partitions)
 
     async def _serve(self, registration: Registration, consumer: AIOKafkaConsumer) -> None:
-        """Beat and read until the registration is dead."""
+        """Beat until the registration is dead; read, and say what else there is to say, beside it."""
         state = self.state = LinkState(self.id, registration.epoch)
-        reader = asyncio.create_task(self._read(state, consumer))
+        beside = [
+            asyncio.create_task(self._read(state, consumer)),
+            asyncio.create_task(self._tend(state, registration)),
+        ]
         try:
-            while not reader.done():
+            while not any(task.done() for task in beside):
                 await self._beat(registration)
-                await self._act(state.tick(_now_ms()))
-                await self._acknowledge(state, registration)
-                await self._say_ends()
-                self._let_go()
-                await asyncio.wait([reader], timeout=BEAT_MS / 1000)
-            reader.result()
+                await asyncio.wait(beside, timeout=BEAT_MS / 1000, return_when=asyncio.FIRST_COMPLETED)
+            for task in beside:
+                if task.done():
+                    task.result()
         except wire.LaterVersion:
             await self._leave(registration)
             raise
         finally:
-            reader.cancel()
-            with contextlib.suppress(asyncio.CancelledError, wire.LaterVersion):
-                await reader
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
     async def _read(self, state: LinkState, consumer: AIOKafkaConsumer) -> None:
         while not state.closed:
@@ -236,11 +247,26 @@ class Life:
                 for record in read:
                     await self._act(state.feed(record, _now_ms()))
 
+    async def _tend(self, state: LinkState, registration: Registration) -> None:
+        """What is said once a second; a partition that takes nothing holds it up, and no beat."""
+        while True:
+            await self._act(state.tick(_now_ms()))
+            await self._acknowledge(state, registration)
+            await self._say_ends()
+            self._let_go()
+            await asyncio.sleep(BEAT_MS / 1000)
+
     async def _acknowledge(self, state: LinkState, registration: Registration) -> None:
         """Say how far the sources' lots got, so that the pipeline knows what waits for this link."""
-        for source, number in [(ack.source, ack.number) for ack in state.acks()]:
-            ack = {"t": "ack", "link": self.id, "epoch": registration.epoch, "source": source, "number": number}
-            await self._produce("link-acks", None, json_of(ack), partition=source)
+        due = state.acks()
+        for place, ack in enumerate(due):
+            record = {"t": "ack", "link": self.id, "epoch": registration.epoch, **asdict(ack)}
+            try:
+                sent = await self._produce("link-acks", None, json_of(record), partition=ack.source)
+            except KafkaAwayError:
+                state.not_acknowledged(*[left.source for left in due[place:]])
+                return
+            sent.add_done_callback(partial(_unless_taken, partial(state.not_acknowledged, ack.source)))
 
     def _let_go(self) -> None:
         """Forget lost sessions that nobody resumed here in time."""
@@ -257,30 +283,31 @@ class Life:
         Raises:
             KafkaAwayError: the producer's memory stayed full, and this is no end.
         """
-        try:
-            sent = await self._produce("sessions", f"{session.app}:{session.user}", json_of(record))
-        except KafkaAwayError:
-            if record["t"] not in _ENDS:
-                raise
-            self._unsaid[session.slot] = session, record
-            return
-        sent.add_done_callback(partial(self._answered, session, record))
+        key = f"{session.app}:{session.user}"
+        async with self._order[partition_of(key, self._living().partitions)]:  # a full partition keeps no order itself
+            try:
+                sent = await self._produce("sessions", key, json_of(record))
+            except KafkaAwayError:
+                if record["t"] not in _ENDS:
+                    raise
+                self._lost(session, record)
+                return
+        sent.add_done_callback(partial(_unless_taken, partial(self._lost, session, record)))
 
-    def _answered(self, session: Session, record: dict[str, Any], sent: asyncio.Future[Any]) -> None:
-        """Kafka has a record of a session, or lost it."""
-        if sent.cancelled() or sent.exception() is None:
-            return
+    def _lost(self, session: Session, record: dict[str, Any]) -> None:
+        """Kafka did not take a record of a session, or lost it."""
         slot = session.slot
         if self.registration is None or self.registration.epoch != record["epoch"]:
             return
-        lives = self.sessions.get(slot) is session and slot not in self._held
+        known, held = self.sessions.get(slot) is session, slot in self._held
         if record["t"] in _ENDS:
-            if not lives:  # else it came back meanwhile
+            if held or not known:  # else it came back meanwhile
                 self._unsaid[slot] = session, record
-        elif lives:
+        elif known:
             self._end_session(slot)
             self._unsaid[slot] = session, {"t": "down", **{name: record[name] for name in _OF_SESSION}}
-            self._handler.on_ended(slot, UNSAID)
+            if not held:
+                self._handler.on_ended(slot, UNSAID)
 
     async def _say_ends(self) -> None:
         """Say the ends that Kafka did not take, until it is away again."""
@@ -410,7 +437,8 @@ class Life:
     async def _ask(self, source: int, have: int) -> None:
         log.warning("link %s: lost track of source %s after lot %s; asks it to begin anew", self.id, source, have)
         record = {"t": "resync", **self._address(self._living()), "source": source, "have": have}
-        await self._produce("resync", None, json_of(record), partition=source)
+        with contextlib.suppress(KafkaAwayError):  # it is asked again
+            await self._produce("resync", None, json_of(record), partition=source)
 
     # What every record of a link needs.
 
@@ -442,6 +470,12 @@ class Life:
             raise KafkaAwayError("Kafka takes nothing just now: try again later") from error
         sent.add_done_callback(log_failure)
         return sent
+
+
+def _unless_taken(then: Callable[[], None], sent: asyncio.Future[Any]) -> None:
+    """What follows if a record did not arrive."""
+    if error_of(sent) is not None:
+        then()
 
 
 def _now_ms() -> int:

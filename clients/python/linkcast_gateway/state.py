@@ -289,6 +289,12 @@ class LinkState:
             source.acked = source.have
         return [Acked(number, source.have) for number, source in due]
 
+    def not_acknowledged(self, *numbers: int) -> None:
+        """What was to be said of these sources did not arrive: it is said again."""
+        for number in numbers:
+            if (source := self._sources.get(number)) is not None:
+                source.acked = 0
+
     def ended(self, slot: int) -> None:
         """A session ended; its slot is never used again."""
         for source in self._sources.values():

@@ -30,15 +30,28 @@ from topics.wire import SessionId
 
 
 class Written:
-    """A producer that keeps what it is given, as the pipeline reads it; while it is full it takes nothing."""
+    """A producer that keeps what it is given, as the pipeline reads it; while it is full it takes nothing.
+
+    Those who wait for room get it in any order, as from aiokafka.
+    """
 
     def __init__(self) -> None:
         self.records: list[Any] = []
         self.places: list[tuple[str, bytes | None, int | None]] = []
         self.answers: list[asyncio.Future[None]] = []
         self.full = False
+        self.room = asyncio.Event()
+        self.room.set()
+        self.last_first = False
+        self._waiting = 0
 
     async def send(self, topic: str, value: bytes, key: bytes | None, partition: int | None) -> asyncio.Future[None]:
+        self._waiting += 1
+        place = self._waiting
+        await self.room.wait()
+        while self.last_first and place < self._waiting:  # noqa: ASYNC110 - the others have no event
+            await asyncio.sleep(0)
+        self._waiting -= 1
         if self.full:
             raise KafkaTimeoutError
         self.records.append(decode(topic, value))
@@ -153,6 +166,19 @@ async def test_a_session_ends_when_kafka_lost_what_it_said_of_itself(link: Link,
     assert [(type(one), one.slot) for one in written.records] == [(Up, 0), (Ground, 0), (Down, 0)]
 
 
+async def test_so_does_one_that_is_lost_and_its_slot_is_not_given_again(link: Link, written: Written) -> None:
+    heard = link._handler
+    assert isinstance(heard, Heard)
+    session = link.new_session("demo", "ann", "phone")
+    was = link.place_of(session)
+    await link.subscribe(session, [Subscription("g", "server")])
+    await link.lost(session)
+    await written.loses(0)
+    await link._say_ends()
+    assert link.old_session("demo", "ann", "phone", was).slot == 1
+    assert ([type(one) for one in written.records], heard.ended) == ([Subscribe, Lost, Down], [])
+
+
 async def test_who_came_back_is_not_lost_by_what_was_said_before(link: Link, written: Written) -> None:
     session = link.new_session("demo", "ann", "phone")
     was = link.place_of(session)
@@ -166,6 +192,41 @@ async def test_who_came_back_is_not_lost_by_what_was_said_before(link: Link, wri
     link.old_session("demo", "ann", "phone", was)
     await link._say_ends()
     assert [type(one) for one in written.records] == [Up, Lost, Resume, Lost]
+
+
+async def test_an_end_that_kafka_took_too_long_for_is_not_said_of_who_came_back(link: Link, written: Written) -> None:
+    session = link.new_session("demo", "ann", "phone")
+    was = link.place_of(session)
+    await link.up(session)
+    written.room.clear()
+    lost = asyncio.create_task(link.lost(session))
+    await asyncio.sleep(0)
+    resumed = asyncio.create_task(link.resume(link.old_session("demo", "ann", "phone", was), was))
+    await asyncio.sleep(0)
+    written.full = True
+    written.room.set()
+    await asyncio.sleep(0)
+    written.full = False
+    await asyncio.wait([lost, resumed])
+    await link._say_ends()
+    assert [type(one) for one in written.records] == [Up, Resume]
+
+
+async def test_what_sessions_of_a_user_say_keeps_its_order_where_it_waits_for_room(
+    link: Link, written: Written
+) -> None:
+    session = link.new_session("demo", "ann", "phone")
+    was = link.place_of(session)
+    written.last_first = True
+    written.room.clear()
+    said = [
+        asyncio.create_task(work)
+        for work in (link.up(session), link.ground(session, background=True), link.resume(session, was))
+    ]
+    await asyncio.sleep(0.01)
+    written.room.set()
+    await asyncio.wait(said)
+    assert [type(one) for one in written.records] == [Up, Ground, Resume]
 
 
 async def test_what_kafka_lost_of_a_registration_that_is_over_concerns_nobody(link: Link, written: Written) -> None:
@@ -233,3 +294,12 @@ async def test_what_was_applied_is_acknowledged_to_its_source(link: Link, writte
         await link._acknowledge(link.state, link.registration)
     assert written.records == [Ack("L1", 41, 5, 9)]
     assert written.places == [("link-acks", None, 5)]
+    written.full = True
+    link.state.feed(Lot("L1", 41, source=5, number=10, entries=[]), 0)
+    await link._acknowledge(link.state, link.registration)
+    written.full = False
+    await link._acknowledge(link.state, link.registration)
+    assert written.records[1:] == [Ack("L1", 41, 5, 10)]
+    await written.loses(1)
+    await link._acknowledge(link.state, link.registration)
+    assert written.records[2:] == [Ack("L1", 41, 5, 10)]
