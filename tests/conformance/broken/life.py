@@ -97,12 +97,13 @@ def goes_without_leaving() -> None:
 
 
 def keys_sessions_by_user_alone() -> None:
-    send = Link._send
+    produce = Link._produce
 
-    async def other_key(self: Link, topic: str, key: str, record: dict[str, Any]) -> None:
-        await send(self, topic, key.split(":")[1] if topic == "sessions" else key, record)
+    async def other_key(self: Link, topic: str, key: str | None, value: bytes, partition: int | None = None) -> Any:
+        key = key.split(":")[1] if key is not None and topic == "sessions" else key
+        return await produce(self, topic, key, value, partition)
 
-    of_link._send = other_key
+    of_link._produce = other_key
 
 
 def tells_nobody_that_a_session_ended() -> None:
