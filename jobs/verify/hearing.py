@@ -66,7 +66,7 @@ class Hearing:
         if self._open is not None and self._open.number != number:
             self.settle()
         self._pass(number)
-        told.check_reset(where)
+        told.check_reset(where, message.map)
         if message.map < told.map:
             add("binding_late", f"{where} {told}: decided at map {message.map}, follows {told.map}")
         told.heard_map = max(told.heard_map, message.map)
@@ -152,8 +152,12 @@ class Hearing:
             self._look(self._numbers[self._next])
 
     def skip(self, at_ms: int) -> None:
-        """What was kept before a moment was dropped, and is pulled."""
-        while self._next < len(self._numbers) and self.run.history.at_ms[self._numbers[self._next]] < at_ms:
+        """What was kept before a moment was dropped, and is pulled; and so was what the batch of that moment took."""
+        kept_ms, taken_ms = self.run.history.at_ms, self.run.taken_ms
+        while self._next < len(self._numbers):
+            number = self._numbers[self._next]
+            if kept_ms[number] >= at_ms and not (taken_ms[number] < at_ms and kept_ms[number] < at_ms + _BATCH_MS):
+                break
             self._next += 1
 
     def _pass(self, number: int) -> None:
@@ -179,7 +183,7 @@ class Hearing:
         if told.joined != "none" and told.steady.sessions:
             seers = told.steady.seers(message.channel, message.version).who
             slots = told.slots_with(seers)
-            slots |= {binding.slot for binding in told.forgotten.values() if binding.ordinal in seers}
+            slots |= {at for at, one in told.forgotten.items() if at not in told.lapsed and one.ordinal in seers}
             asked = self._subscribed(message, "messages", taken_ms)
             slots |= {slot for slot in asked if slot not in told.slots and slot not in told.background}
         elif told.joined in {"none", None}:

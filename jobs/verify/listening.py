@@ -53,7 +53,7 @@ class Listening:
         before: what a session that was resumed elsewhere was told there of this group.
         slots: what is bound now.
         forgotten: what was bound before a reset and has not been given anew yet.
-        lapsed: those of it that may have ended while the link was told nothing.
+        lapsed: those of it that may have ended while the link was told nothing: slot -> Link map version before that.
         unsure: slot -> after which and up to which Link map versions one of those may have been bound, or not any more.
         audiences: those told and not ended.
         joined: what they hear of its channels unasked; None: nobody ever listened.
@@ -70,7 +70,7 @@ class Listening:
     before: Callable[[Session, Group], Listening | None]
     slots: dict[int, Binding] = field(default_factory=dict)
     forgotten: dict[int, Binding] = field(default_factory=dict)
-    lapsed: set[int] = field(default_factory=set)
+    lapsed: dict[int, int] = field(default_factory=dict)
     unsure: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     audiences: dict[int, Audience] = field(default_factory=dict)
     joined: Joined | None = None
@@ -81,7 +81,6 @@ class Listening:
     steady: Present = field(init=False)
     heard_map: int = -1  # of the last message
     map: int = 0  # of the last change
-    _overrun_map: int = 0  # of the last one before the link was overrun
     _of_ordinal: dict[int, set[int]] = field(default_factory=dict)
     _unchecked: dict[int, Binding] = field(default_factory=dict)
     _strangers: set[int] = field(default_factory=set)
@@ -103,8 +102,9 @@ class Listening:
         self.turns.turn_all(at_ms)
         self.forgotten |= self.slots
         if overrun:
-            self.lapsed |= {slot for slot, binding in self.forgotten.items() if self._may_have_ended(binding, at_ms)}
-            self._overrun_map = self.map
+            for slot, binding in self.forgotten.items():
+                if self._may_have_ended(binding, at_ms):
+                    self.lapsed.setdefault(slot, self.map)
         self.slots, self.audiences = {}, {}
         self._of_ordinal, self._unchecked, self._strangers = {}, {}, set()
         self.present = Present(self.group)
@@ -113,8 +113,13 @@ class Listening:
         """Sessions begin to listen."""
         self._join(entry.joined, where, at_ms)
         for ordinal, slot in zip(entry.ordinals, entry.slots, strict=True):
-            before = self.forgotten.pop(slot, None)
+            before = self.forgotten.get(slot)
             again = before is not None and before.ordinal == ordinal
+            if again:
+                del self.forgotten[slot]
+                self.lapsed.pop(slot, None)
+            elif before is not None:
+                self._lapse(before, entry.map)
             if not again and entry.map <= self.heard_map:
                 self.findings.add("binding_late", f"{where} {self}: slot {slot} bound at map {entry.map}")
             if slot in self.slots:
@@ -201,15 +206,12 @@ class Listening:
         if entry.ended:
             del self.audiences[entry.audience]
 
-    def check_reset(self, where: str = "") -> None:
+    def check_reset(self, where: str = "", until: int = NEVER) -> None:
         """All that was forgotten must have been given anew by now."""
-        if missing := self.forgotten.keys() - self.lapsed:
+        if missing := self.forgotten.keys() - self.lapsed.keys():
             self.findings.add("reset_forgot", f"{where} {self}: {sorted(missing)[:5]}", len(missing))
         for binding in list(self.forgotten.values()):
-            if binding.slot in self.lapsed:
-                self.unsure.setdefault(binding.slot, []).append((self._overrun_map, self.map))
-            self.end(binding, self.map)
-        self.lapsed.clear()
+            self._lapse(binding, until)
 
     def close(self) -> None:
         """The run is over: what is bound still is bound for good."""
@@ -281,6 +283,14 @@ class Listening:
         self._strangers.discard(slot)
         self._of_ordinal.get(ordinal, set()).discard(slot)
         self.spans.setdefault(slot, []).append((binding.since, map_))
+
+    def _lapse(self, binding: Binding, until: int) -> None:
+        """It ended while the link was told nothing: before this Link map version."""
+        if (after := self.lapsed.pop(binding.slot, None)) is not None:
+            self.unsure.setdefault(binding.slot, []).append((after, until))
+        else:
+            until = self.map
+        self.end(binding, until)
 
     def _may_have_ended(self, binding: Binding, at_ms: int) -> bool:
         session, member = self.registration.sessions.get(binding.slot), binding.member
