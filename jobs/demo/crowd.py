@@ -317,27 +317,30 @@ class Crowd:
 
     async def change(self, change: Join | Part) -> None:
         """The admin changes a group's members."""
-        name, session = self._sessions[_ADMIN]
+        if (at := self._sessions.get(_ADMIN)) is None:
+            return  # the admin is away just now, and lets it be
+        session = at[1]
         request = self._request(f"{change}")
-        link = self.links[name]
+        link = self.links[at[0]]
         try:
             if isinstance(change, Join):
                 await link.add_members(session, change.group, change.users, request=request)
             else:
                 await link.remove_members(session, change.group, change.users, request=request)
-        except KafkaAwayError:  # the admin is told at once, and lets it be
+        except _LATER:  # the admin is told at once, and lets it be
             del self.commands[request]
 
     async def rule(self, command: Command) -> None:
         """The server is changed: by the back end, or for whom the command names."""
-        name, session = self._sessions[_ADMIN]
+        if (at := self._sessions.get(_ADMIN)) is None:
+            return  # as above
         request = self._request(f"{command.what} {HALL}")
         fields = dict(command.fields)
         if command.lasts_ms is not None:
             fields["until"] = time.time_ns() // 1_000_000 + command.lasts_ms
         try:
-            await self.links[name].ask(session, HALL, request, command.what, **fields)
-        except KafkaAwayError:  # as above
+            await self.links[at[0]].ask(at[1], HALL, request, command.what, **fields)
+        except _LATER:  # as above
             del self.commands[request]
 
     async def silence(self, link: str) -> None:

@@ -47,6 +47,7 @@ SESSION_S: Final = 6.0
 _READY_S: Final = 60.0
 _POLL_S: Final = 0.05
 _ANSWER_S: Final = 5.0
+_PATIENCE_S: Final = 30.0
 _LEAST_ACCEPTED: Final = 1_000
 _LEAST_DELIVERED: Final = 2_000
 _SIZE: Final = Size(
@@ -176,8 +177,14 @@ class Stage(Cluster):
         return bool(ask(f"{self.url(name)}/ready"))
 
     def health(self, name: str) -> Mapping[str, Any]:
-        """What it says of itself; nothing when it does not answer."""
-        return ask(f"{self.url(name)}/health") or {"lanes": [], "counts": {"records": 0}}
+        """What it says of itself; nothing when it does not answer, of one that lives not even in time."""
+        until_s = time.monotonic() + _PATIENCE_S
+        while (told := ask(f"{self.url(name)}/health")) is None and self._lives(name) and time.monotonic() < until_s:
+            time.sleep(_POLL_S)
+        return told or {"lanes": [], "counts": {"records": 0}}
+
+    def _lives(self, name: str) -> bool:
+        return name not in self._doomed and name in self._processes and self._processes[name].alive
 
     def gauge(self, name: str, metric: str) -> float:
         """What a worker measures, all its partitions added up."""
@@ -390,13 +397,13 @@ class Scene:
     async def begin(self) -> None:
         """Until users are at work in every partition."""
         self._task = asyncio.create_task(self._play.perform())
-        await self.until(lambda: self.heard.newest_ms.keys() >= self.partitions, 60, "all partitions are at work")
+        await self.until(lambda: self.heard.newest_ms.keys() >= self.partitions, 180, "all partitions are at work")
 
     async def until(self, so: Callable[[], Any], within_s: float, why: str) -> float:
-        """Wait while the load goes on; gives how many seconds it took."""
+        """Wait while the load goes on; gives how many seconds it took. Whoever does not answer is not there yet."""
         assert self._task is not None
         began_s = time.monotonic()
-        while not await asyncio.to_thread(so):
+        while not await asyncio.to_thread(_holds, so):
             if self._task.done():
                 await self._task
                 raise AssertionError(f"the load ended before “{why}”")
@@ -462,6 +469,13 @@ class Scene:
             self._task.cancel()
             await asyncio.wait([self._task])
         await self.crowd.stop()
+
+
+def _holds(so: Callable[[], Any]) -> bool:
+    try:
+        return bool(so())
+    except OSError:
+        return False
 
 
 def two_links(scenario: Scenario) -> Scenario:

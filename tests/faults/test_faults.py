@@ -6,13 +6,15 @@ Each test brings its fault about for certain: a worker says what it does to itse
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 from msgspec import Raw
 from redis.asyncio import Redis
 
@@ -20,6 +22,7 @@ from jobs.demo.scenario import TEAM
 from jobs.services import Services
 from jobs.verify.world import World
 from streams.app import ROLES
+from streams.settings import Settings
 from tests.faults.pulls import Pulls
 from tests.faults.stage import SESSION_S, Stage, place_of
 from tests.faults.worker import UNBEARABLE, Plan, Step
@@ -33,7 +36,7 @@ from topics.rejects import Reason
 from topics.wire import ToRequester
 
 AWAY_S: Final = 12.0  # longer than any request to Cassandra, and any pause between two, may take
-GRACE_S: Final = 6.0
+GRACE_S: Final = 9.0  # that, and the broker's time-out of transactions, would be longer
 LONG_S: Final = 400
 WAIT_MS: Final = 60_000  # a worker that is restarted on a busy machine
 GIVEN_UP: Final = re.compile("fenced by a newer producer|begins anew after")
@@ -60,7 +63,7 @@ async def test_workers_are_killed_in_the_middle_of_a_batch_at_each_step(stage: S
 
 
 async def test_an_owner_frozen_before_its_commit_wakes_up_when_another_has_its_partitions(stage: Stage) -> None:
-    async with stage.load(seed=2) as scene:
+    async with stage.load(seed=2, most_s=LONG_S) as scene:
         alone = stage.serving("groups")
         await asyncio.to_thread(stage.start, "groups-2")
         await scene.until(
@@ -68,8 +71,9 @@ async def test_an_owner_frozen_before_its_commit_wakes_up_when_another_has_its_p
         )
         happened = await scene.happens("groups", Plan("groups", "before the commit", batch=5, freeze=True))
         assert (happened.plan.freeze, stage.died("groups")) == (True, False)
-        took_s = await scene.all_hear(happened.at_ms, within_s=SESSION_S + GRACE_S)
-        assert took_s > SESSION_S / 2, "the frozen owner's partitions went on without a new owner"
+        await scene.all_hear(happened.at_ms, within_s=SESSION_S + GRACE_S)
+        took_ms = now_ms() - happened.at_ms
+        assert took_ms > SESSION_S * 500, "the frozen owner's partitions went on without a new owner"
         assert stage.serving("groups-2") == alone
 
         stage.wake("groups")
@@ -79,7 +83,7 @@ async def test_an_owner_frozen_before_its_commit_wakes_up_when_another_has_its_p
 
 
 async def test_another_worker_comes_under_load_and_goes_again(stage: Stage) -> None:
-    async with stage.load(seed=3) as scene:
+    async with stage.load(seed=3, most_s=LONG_S) as scene:
         alone = stage.serving("groups")
         await asyncio.to_thread(stage.start, "groups-2")
         await scene.until(
@@ -94,11 +98,30 @@ async def test_another_worker_comes_under_load_and_goes_again(stage: Stage) -> N
         went_ms = now_ms()
         await asyncio.to_thread(stage.stop, "groups-2")
         scene.planned.append("groups-2 went")
-        took_s = await scene.all_hear(went_ms)
-        assert took_s < SESSION_S, "it said that it left, so nobody has to wait for its silence"
+        assert await members(stage, "groups") == 1, "it said that it left, so nobody has to wait for its silence"
+        await scene.all_hear(went_ms)
         await scene.until(lambda: stage.serving("groups") == alone, 20, "all partitions are back")
         assert "groups-2 stopped in order" in stage.log("groups-2")
-        assert not TROUBLE.search(stage.log("groups-2")), stage.log("groups-2")
+        last_words = stage.log("groups-2").partition("Stopping...")[2]
+        assert not TROUBLE.search(last_words), last_words
+
+
+async def members(stage: Stage, role: str) -> int:
+    """How many workers of a role the broker knows."""
+    async with in_charge(stage.settings) as admin:
+        (told,) = await admin.describe_consumer_groups([f"{stage.settings.cluster}-{role}"])
+        return len(told.groups[0][5])
+
+
+@contextlib.asynccontextmanager
+async def in_charge(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Whoever asks the broker about itself."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
 
 
 async def test_three_groups_and_two_users_workers_share_the_load_the_first_are_restarted_the_others_taken_away(
@@ -175,7 +198,7 @@ async def test_the_broker_is_killed_and_comes_back_under_load(
 
 async def test_redis_is_flushed_under_load_and_pages_stay_whole(stage: Stage) -> None:
     async with (
-        stage.load(seed=8, settle_ms=WAIT_MS) as scene,
+        stage.load(seed=8, most_s=LONG_S, settle_ms=WAIT_MS) as scene,
         Pulls(stage, scene.app) as pulls,
         Redis.from_url(stage.settings.redis_url) as redis,
     ):
@@ -193,7 +216,7 @@ async def test_redis_is_flushed_under_load_and_pages_stay_whole(stage: Stage) ->
 
 
 async def test_cassandra_is_away_for_a_while_under_load(services: Services, stage: Stage) -> None:
-    async with stage.load(seed=4, settle_ms=WAIT_MS) as scene, Pulls(stage, scene.app) as pulls:
+    async with stage.load(seed=4, most_s=LONG_S, settle_ms=WAIT_MS) as scene, Pulls(stage, scene.app) as pulls:
 
         def stored() -> int:
             count: int = stage.health("sinks")["counts"]["stored"]
@@ -212,7 +235,7 @@ async def test_cassandra_is_away_for_a_while_under_load(services: Services, stag
             asked_ms = now_ms()
             for group in [TEAM, *scene.groups[1:4]]:
                 await pulls.pull(group)
-            await scene.all_hear(asked_ms, 5)
+            await scene.all_hear(asked_ms)
         assert (held_up(), stored()) == (True, before)
         accepted = scene.crowd.counts.accepted - accepted
 
@@ -226,7 +249,7 @@ async def test_cassandra_is_away_for_a_while_under_load(services: Services, stag
 
 async def test_bad_records_are_set_aside_and_harm_nothing_else(stage: Stage) -> None:
     settings = stage.settings
-    async with stage.load(seed=5) as scene:
+    async with stage.load(seed=5, most_s=LONG_S) as scene:
         group = scene.groups[1]
         member = scene.steady_member(group)
         key = key_of(scene.app, group)

@@ -11,6 +11,7 @@ from msgspec import Raw
 
 from streams.settings import Settings
 from streams.sinks.patience import AwayError
+from streams.web import tail as tails
 from streams.web.pages import ChannelId
 from streams.web.tail import HistoryTail
 from topics import catalog, limits
@@ -25,7 +26,10 @@ def message(seq: int, group: str = "g") -> Message:
 
 
 @pytest.fixture
-async def tail(fresh_topics: Settings) -> AsyncIterator[HistoryTail]:
+async def tail(fresh_topics: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HistoryTail]:
+    """As patient as a busy machine asks for."""
+    monkeypatch.setattr(tails, "_GRACE_S", 3.0)
+    monkeypatch.setattr(tails, "_READ_S", 20.0)
     tail = HistoryTail({"bootstrap_servers": fresh_topics.kafka_bootstrap})
     yield tail
     await tail.close()

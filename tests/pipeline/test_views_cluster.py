@@ -218,8 +218,8 @@ async def follows_changes(cluster: Cluster) -> None:
     await cluster.write(catalog.RELATIONS, RemoveMembers(APP, "g0", ["bob"]), key_of(APP, "g0"))
 
     async def changed() -> Any:
-        _, now = await cluster.ask("users", f"{path}?since={before['version']}")
-        return now if [link["sessions"] for link in now["links"]] == [1] else None
+        status, now = await cluster.ask("users", f"{path}?since={before['version']}")
+        return now if status == 200 and [link["sessions"] for link in now["links"]] == [1] else None
 
     now = await until(changed)
     (change,) = now["changes"]

@@ -113,7 +113,7 @@ def test_what_the_batch_dropped_that_began_anew(run: _Run, late_ms: int) -> None
     run.says(SOLO, run.east, run.west)
     made.wait(QUIET_MS)
     world = made.world()
-    (reset_ms,) = (row.at_ms for row in world.topics["deliveries"] if b'"reset":true' in row.value)
+    (reset_ms,) = (row.at_ms for row in world.topics["deliveries"] if b'"reset":true' in (row.value or b""))
     history = list(world.topics["history"])
     place = max(place for place, row in enumerate(history) if row.at_ms <= reset_ms)
     history[place] = history[place]._replace(at_ms=reset_ms + late_ms)
