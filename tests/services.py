@@ -14,8 +14,9 @@ import os
 import random
 import shutil
 import socket
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -104,16 +105,23 @@ def free_ports(count: int) -> list[int]:
 
 async def recreate_topics(settings: Settings) -> None:
     """Deletes every topic but the broker's own, and creates the catalogue's."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
-    await admin.start()
-    try:
+    async with admin_of(settings) as admin:
         if there := await ours(settings):
             await admin.delete_topics(there)
         while await ours(settings):  # noqa: ASYNC110 - deletion goes on behind the answer, without an event
             await asyncio.sleep(0.05)
+    await create(settings)
+
+
+@asynccontextmanager
+async def admin_of(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Whoever asks the broker about itself."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    await admin.start()
+    try:
+        yield admin
     finally:
         await admin.close()
-    await create(settings)
 
 
 async def ours(settings: Settings) -> list[str]:

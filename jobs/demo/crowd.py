@@ -319,9 +319,9 @@ class Crowd:
         """The admin changes a group's members."""
         if (at := self._sessions.get(_ADMIN)) is None:
             return  # the admin is away just now, and lets it be
-        session = at[1]
+        name, session = at
         request = self._request(f"{change}")
-        link = self.links[at[0]]
+        link = self.links[name]
         try:
             if isinstance(change, Join):
                 await link.add_members(session, change.group, change.users, request=request)
@@ -334,12 +334,13 @@ class Crowd:
         """The server is changed: by the back end, or for whom the command names."""
         if (at := self._sessions.get(_ADMIN)) is None:
             return  # as above
+        name, session = at
         request = self._request(f"{command.what} {HALL}")
         fields = dict(command.fields)
         if command.lasts_ms is not None:
             fields["until"] = time.time_ns() // 1_000_000 + command.lasts_ms
         try:
-            await self.links[at[0]].ask(at[1], HALL, request, command.what, **fields)
+            await self.links[name].ask(session, HALL, request, command.what, **fields)
         except _LATER:  # as above
             del self.commands[request]
 

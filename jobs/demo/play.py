@@ -200,7 +200,7 @@ class Play:
         """Until every send and command is answered, and the workers have applied and stored everything."""
         self.stage = "waiting for the last answers"
         until_s = time.monotonic() + _QUIET_S
-        while self._crowd.unanswered():
+        while self._crowd.pending or self._crowd.commands:
             await self._crowd.tend(everyone=True)
             await asyncio.sleep(_TEND_S)
             if time.monotonic() > until_s:

@@ -240,6 +240,11 @@ class Listening:
         """The sessions of these members."""
         return {slot for ordinal in ordinals for slot in self._of_ordinal.get(ordinal, ())}
 
+    def was_bound(self, slot: int, map_: int) -> bool:
+        """Whether a session listened at a Link map version of the past, for certain."""
+        bound = any(since <= map_ < until for since, until in self.spans.get(slot, ()))
+        return bound and not any(after < map_ <= until for after, until in self.unsure.get(slot, ()))
+
     def user_of(self, ordinal: int) -> str:
         """The member of an ordinal, for people."""
         member = self.group.by_ordinal.get(ordinal)

@@ -66,10 +66,7 @@ class Mentions:
         for session in sessions.by_at.values() if sessions is not None else ():
             registration = registrations.get(session.at.link, session.at.epoch)
             listening = told.get((registration, group.key))
-            spans = listening.spans.get(session.slot, ()) if listening is not None else ()
-            unsure = listening.unsure.get(session.slot, ()) if listening is not None else ()
-            bound = any(since <= message.map < until for since, until in spans)
-            bound = bound and not any(after < message.map <= until for after, until in unsure)
+            bound = listening is not None and listening.was_bound(session.slot, message.map)
             if not bound or registration.dead(group.partition, kept_ms):
                 continue
             if session.slot not in self._told.get((registration, number), ()):

@@ -6,15 +6,13 @@ Each test brings its fault about for certain: a worker says what it does to itse
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
 from msgspec import Raw
 from redis.asyncio import Redis
 
@@ -22,10 +20,10 @@ from jobs.demo.scenario import TEAM
 from jobs.services import Services
 from jobs.verify.world import World
 from streams.app import ROLES
-from streams.settings import Settings
 from tests.faults.pulls import Pulls
 from tests.faults.stage import SESSION_S, Stage, place_of
 from tests.faults.worker import UNBEARABLE, Plan, Step
+from tests.services import admin_of
 from topics import catalog, limits
 from topics.catalog import Topic
 from topics.codec import decode, encode
@@ -102,26 +100,14 @@ async def test_another_worker_comes_under_load_and_goes_again(stage: Stage) -> N
         await scene.all_hear(went_ms)
         await scene.until(lambda: stage.serving("groups") == alone, 20, "all partitions are back")
         assert "groups-2 stopped in order" in stage.log("groups-2")
-        last_words = stage.log("groups-2").partition("Stopping...")[2]
-        assert not TROUBLE.search(last_words), last_words
+        assert not TROUBLE.search(stage.log("groups-2")), stage.log("groups-2")
 
 
 async def members(stage: Stage, role: str) -> int:
     """How many workers of a role the broker knows."""
-    async with in_charge(stage.settings) as admin:
+    async with admin_of(stage.settings) as admin:
         (told,) = await admin.describe_consumer_groups([f"{stage.settings.cluster}-{role}"])
         return len(told.groups[0][5])
-
-
-@contextlib.asynccontextmanager
-async def in_charge(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    """Whoever asks the broker about itself."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
-    await admin.start()
-    try:
-        yield admin
-    finally:
-        await admin.close()
 
 
 async def test_three_groups_and_two_users_workers_share_the_load_the_first_are_restarted_the_others_taken_away(

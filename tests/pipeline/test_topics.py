@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from jobs.problem import Problem
 from jobs.topics import counts, create
 from streams.settings import Settings, load
-from tests.services import free_ports
+from tests.services import admin_of, free_ports
 from topics.catalog import CATALOG, MESSAGES
 
 
@@ -29,12 +28,8 @@ async def test_a_cluster_born_with_other_numbers_is_refused(fresh_topics: Settin
 
 
 async def test_topics_carry_the_brokers_time(fresh_topics: Settings) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=fresh_topics.kafka_bootstrap)
-    await admin.start()
-    try:
+    async with admin_of(fresh_topics) as admin:
         (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, MESSAGES.name)])
-    finally:
-        await admin.close()
     found = {name: value for name, value, *_ in answer.resources[0][4]}
     assert MESSAGES.config.items() <= found.items()
 
