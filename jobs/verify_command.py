@@ -20,12 +20,13 @@ from cassandra.cluster import NoHostAvailable
 from redis.exceptions import RedisError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from jobs.final.asked import ViewReader
 from jobs.final.judge import Verdict, judge_relations
 from jobs.final.judge import shown as relations_shown
 from jobs.final.state import GroupId
-from jobs.final.stored import FinalReader
+from jobs.final.stored import FinalReader, NoTablesError
 from jobs.problem import Problem
 from jobs.verify.judge import EXAMPLES, SETTLE_MS, judge
 from jobs.verify.readers import IncompleteError, Place, read_world
@@ -36,6 +37,7 @@ from streams.settings import Settings
 app = typer.Typer(add_completion=False)
 
 WAIT_S: Final = 30.0
+_AGAIN_S: Final = 0.5
 
 
 class What(enum.StrEnum):
@@ -94,7 +96,7 @@ async def verify_relations(
     Args:
         settings: where everything is.
         groups: `app:group`, each.
-        wait_s: how long to wait for the final state to catch up.
+        wait_s: how long to wait for the final state to have its tables, and then to catch up.
         url: where a worker's views are; None: as the settings say.
 
     Raises:
@@ -103,9 +105,15 @@ async def verify_relations(
     only = [GroupId(*name.split(":", 1)) for name in groups if ":" in name]
     if len(only) != len(groups):
         raise Problem("A group is named `app:group`.")
+    until_there = AsyncRetrying(
+        retry=retry_if_exception_type(NoTablesError),  # sinks that run for the first time make them
+        stop=stop_after_delay(wait_s),
+        wait=wait_fixed(_AGAIN_S),
+        reraise=True,
+    )
     try:
-        stored = await asyncio.to_thread(FinalReader, settings)
-    except (NoHostAvailable, DriverException) as error:
+        stored: FinalReader = await until_there(asyncio.to_thread, FinalReader, settings)
+    except (NoHostAvailable, DriverException, NoTablesError) as error:
         raise Problem(f"The final state cannot be read: {error}\nIs Cassandra up, and did the sinks run?") from error
     with _progress() as progress:
         task = progress.add_task("groups")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any, Final, NamedTuple
 
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, Session
 from cassandra.policies import DCAwareRoundRobinPolicy
 from cassandra.query import named_tuple_factory
 
@@ -21,6 +21,25 @@ _BANS: Final = 16  # buckets
 _EVERYONE: Final = "everyone"
 _LISTS: Final = ("black", "white")
 _READ_S: Final = 30.0
+_READ: Final = frozenset(  # tables
+    {
+        "groups",
+        "members",
+        "roles",
+        "role_members",
+        "places",
+        "list_roles",
+        "list_users",
+        "overrides",
+        "bans",
+        "requests",
+        "channel_members",
+    }
+)
+
+
+class NoTablesError(Exception):
+    """The final state has no tables, or not all of them yet."""
 
 
 class _Group(NamedTuple):
@@ -38,6 +57,15 @@ class FinalReader:
     """Reads the final state. Blocks."""
 
     def __init__(self, settings: Settings) -> None:
+        """Connect.
+
+        Args:
+            settings: where it is.
+
+        Raises:
+            NoTablesError: the sinks have not made its tables.
+            NoHostAvailable: Cassandra can't be reached.
+        """
         profile = ExecutionProfile(
             load_balancing_policy=DCAwareRoundRobinPolicy(settings.cassandra_datacenter),
             request_timeout=_READ_S,
@@ -49,7 +77,7 @@ class FinalReader:
             execution_profiles={EXEC_PROFILE_DEFAULT: profile},
         )
         try:
-            self._session = self._cluster.connect(settings.keyspace)
+            self._session = self._connected(settings.keyspace)
         except BaseException:
             self._cluster.shutdown()
             raise
@@ -57,6 +85,14 @@ class FinalReader:
     def close(self) -> None:
         """Disconnect."""
         self._cluster.shutdown()
+
+    def _connected(self, keyspace: str) -> Session:
+        session = self._cluster.connect()
+        known = self._cluster.metadata.keyspaces.get(keyspace)
+        if missing := _READ - (known.tables.keys() if known is not None else set()):
+            raise NoTablesError(f"the keyspace {keyspace} lacks tables: {', '.join(sorted(missing))}")
+        session.set_keyspace(keyspace)
+        return session
 
     def groups(self) -> list[GroupId]:
         """Every group that lives."""

@@ -15,6 +15,7 @@ from cassandra.cluster import Cluster
 
 from examples.back_end import BackEnd
 from jobs.final.judge import Verdict
+from jobs.problem import Problem
 from jobs.verify_command import verify_relations
 from streams.app import Worker
 from streams.settings import Settings
@@ -94,6 +95,25 @@ async def test_the_final_state_of_a_server_says_what_the_views_say(settings: Set
         await back_end.command("delete_group", group)
         await back_end.command("create_group", group, kind="server", members=["u1", "bob"], owner="bob")
         verdict = await verdict_of(settings, group, url)
+        assert (verdict.behind, verdict.differences, verdict.groups) == ([], [], 1)
+
+
+async def test_whoever_verifies_before_the_sinks_ever_ran_waits_for_their_tables(
+    settings: Settings, group: str
+) -> None:
+    async with (
+        asyncio.timeout(120),
+        Worker("groups", settings, "groups").running() as groups,
+        BackEnd(settings.kafka_bootstrap, APP) as back_end,
+    ):
+        answer = await back_end.command("create_group", group, kind="server", members=["ann"], owner="ann")
+        assert answer["t"] == "applied"
+        with pytest.raises(Problem, match=r"lacks tables: .*groups.*\n.*did the sinks run"):
+            await verdict_of(settings, group, groups.views.url, 1.0)
+        early = asyncio.create_task(verdict_of(settings, group, groups.views.url))
+        await asyncio.sleep(1.0)  # it waits by now
+        async with Worker("sinks", settings, "sinks").running():
+            verdict = await early
         assert (verdict.behind, verdict.differences, verdict.groups) == ([], [], 1)
 
 
