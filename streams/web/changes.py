@@ -104,7 +104,10 @@ class ChangesView:
         """
         found: list[tuple[int, bytes]] = []
         try:
-            size = 0
+            stored = await self._stored.version(app, group)  # first: all events up to it are there by now
+            if stored < low:
+                raise ProblemError("not_stored_yet", f"version {low}")
+            size, high = 0, min(high, stored)
             while low <= high and size < limits.CHANGES_BYTES:
                 last = min(high, low + _STEP - 1)
                 step = await self._stored.events(app, group, low, last)
@@ -114,8 +117,6 @@ class ChangesView:
                     low += 1
                 if low <= last:  # a hole
                     break
-            if not found and await self._stored.version(app, group) < low:
-                raise ProblemError("not_stored_yet", f"version {low}")
         except AwayError as error:
             raise ProblemError("not_stored_yet", str(error)) from None
         return found

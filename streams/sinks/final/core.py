@@ -33,6 +33,7 @@ class Settle(Outputs):
         partition: which.
         changes: rows written and removed, in any order: their versions say which is newer.
         sources: for each change, the index of the record that brought it.
+        upto: rows that say up to which version all of a group is there; written when it is.
         ended: whole partitions that are to be emptied after that.
         versions: the newest version of each group named.
     """
@@ -40,6 +41,7 @@ class Settle(Outputs):
     partition: int = 0
     changes: list[Change] = field(default_factory=list)
     sources: list[int] = field(default_factory=list)
+    upto: list[Change] = field(default_factory=list)
     ended: list[Ended] = field(default_factory=list)
     versions: dict[tuple[str, str], int] = field(default_factory=dict)
 
@@ -57,15 +59,13 @@ class FinalCore:
         out = Settle(partition=self.partition)
         for self.applying, record in enumerate(records):
             each(out, self.partition, record, lambda record: self._gather(out, record))
-        for (app, group), version in out.versions.items():
-            out.changes.append(changes.of_version(app, group, version))
-            out.sources.append(self.applying)
+        out.upto += [changes.of_version(app, group, version) for (app, group), version in out.versions.items()]
         newest = {record.topic: record for record in records}
         for topic, last in newest.items():
             stored = StateStored(topic, self.partition, last.offset + 1, last.at_ms)
             key = f"{topic}/{self.partition}".encode()
             out.send(catalog.STORED.name, self.partition, key, encode(stored))
-        out.counts["final_changes"] += len(out.changes)
+        out.counts["final_changes"] += len(out.changes) + len(out.upto)
         return out
 
     def due_ms(self) -> int | None:

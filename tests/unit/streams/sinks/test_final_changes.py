@@ -118,7 +118,7 @@ def test_a_batch_says_how_far_each_topic_is_stored_and_how_far_each_group() -> N
     out = run(members(3, [0]), members(4, [1]))
     ((_, told),) = out.records[catalog.STORED.name, 0]
     assert decode(catalog.STORED.name, told) == StateStored("relation-events", 0, 7, 1_006)
-    assert of(out.changes, "group_version") == [("a", "g", 4, 9)]
+    assert of(out.upto, "group_version") == [("a", "g", 4, 9)]
     assert len(out.sources) == len(out.changes)
     out = run(FlipLot(0, [Flips("a", "g", "c", 3, ["ann"], [0])]), topic=catalog.CHANNEL_MEMBERS)
     ((key, told),) = out.records[catalog.STORED.name, 0]

@@ -22,6 +22,7 @@ class State:
         self.here = asyncio.Event()
         self.here.set()
         self.did: list[str] = []
+        self.writes: list[list[str]] = []  #: what was written in one go
         self.tries = 0
         self.refuses: set[str] = set()
 
@@ -29,6 +30,7 @@ class State:
         self.tries += 1
         if not self.here.is_set():
             raise AwayError("cassandra", "refused")
+        self.writes.append([change.statement.name for run in writing.left for _, change in run.rows])
         for run in writing.left:
             for at, change in run.rows:
                 self.did.append(change.statement.name)
@@ -61,6 +63,21 @@ async def test_rows_are_written_before_what_ended_is_removed() -> None:
     await made.effects(made.out, made.records)
     assert made.state.did[-1] == "ended mods"
     assert sorted(made.state.did[:-1]) == [*("cut_role", "event", "event", "group_next", "group_version", "member")]
+
+
+async def test_a_version_is_said_only_when_all_up_to_it_is_there() -> None:
+    made = batch()
+    await made.effects(made.out, made.records)
+    rows, version = made.state.writes
+    assert (len(rows), version) == (5, ["group_version"])
+
+
+async def test_a_version_that_can_never_be_stored_is_rejected_with_the_batchs_last_record() -> None:
+    made = batch()
+    made.state.refuses = {"group_version"}
+    await made.effects(made.out, made.records)
+    ((_, value),) = made.out.records[catalog.REJECTS.name, 0]
+    assert (decode(catalog.REJECTS.name, value).offset, made.out.rejected) == (1, 1)
 
 
 async def test_cassandra_is_waited_for_with_a_reason() -> None:

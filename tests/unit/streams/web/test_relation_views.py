@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from streams.web.views import VIEWS
 from tests.cores import add, bind, create, delete, remove
-from tests.views import APP, TOKENS, Cores, Views, path_of
+from tests.views import APP, TOKENS, Cores, Nothing, Views, path_of
 from topics import catalog, limits, relations
 from topics.bindings import BindingLot, Listen
 from topics.entities import PERMISSIONS
@@ -353,6 +353,31 @@ async def test_what_is_neither_in_memory_nor_stored_yet_is_asked_again_for(views
     views.cores.groups.crash()
     status, problem = await views.get(of("changes"), "since=1", role="admin")
     assert (status, problem["code"]) == (503, "not_stored_yet")
+
+
+async def test_events_that_come_to_the_store_between_two_questions_are_no_reason_for_a_snapshot(
+    views: Views, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert views.cores is not None
+    views.cores.groups.crash()
+    asked: list[str] = []
+
+    async def events(*where: Any) -> dict[int, bytes]:
+        *_, low, high = where
+        asked.append("events")
+        upto = high if len(asked) > 1 else 0
+        return {version: b'{"t":"group_updated","version":%d}' % version for version in range(low, upto + 1)}
+
+    async def version(*_: object) -> int:
+        asked.append("version")
+        return 9 if len(asked) > 1 else 0
+
+    monkeypatch.setattr(Nothing, "events", events)
+    monkeypatch.setattr(Nothing, "version", version)
+    status, problem = await views.get(of("changes"), "since=1", role="admin")
+    assert (status, problem["code"]) == (503, "not_stored_yet")
+    page = await told(views, of("changes"), "since=1", role="admin")
+    assert (page["snapshot"], [one["version"] for one in page["changes"]]) == (False, list(range(2, 10)))
 
 
 async def test_the_end_of_a_group_is_one_of_its_changes(views: Views) -> None:
