@@ -16,14 +16,14 @@ import shutil
 import socket
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
-from cassandra.cluster import Cluster
+from cassandra.cluster import Cluster, Session
 from redis import Redis
 
 from jobs.services import Services
@@ -84,9 +84,17 @@ def forget_stored(own: Settings) -> None:
     """Removes what was stored under such settings."""
     with Redis.from_url(own.redis_url) as redis:
         redis.flushdb()
-    cluster = Cluster(list(own.cassandra_contact_points), port=own.cassandra_port)
+    with cassandra_of(own) as session:
+        session.execute(f"DROP KEYSPACE IF EXISTS {own.keyspace}", timeout=120)
+
+
+@contextmanager
+def cassandra_of(settings: Settings) -> Iterator[Session]:
+    """A patient session, with the settings' keyspace only where it is named."""
+    points, port = list(settings.cassandra_contact_points), settings.cassandra_port
+    cluster = Cluster(points, port=port, connect_timeout=30, control_connection_timeout=30)
     try:
-        cluster.connect().execute(f"DROP KEYSPACE IF EXISTS {own.keyspace}", timeout=30)
+        yield cluster.connect()
     finally:
         cluster.shutdown()
 

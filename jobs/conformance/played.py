@@ -30,7 +30,7 @@ READ: Final = (
     catalog.LINK_ACKS.name,
 )
 
-_TRANSACTION_MS: Final = 10_000
+_TRANSACTION_MS: Final = 60_000  # a machine that stands still meanwhile fences nobody
 _RETRY_S: Final = 0.5
 
 

@@ -26,7 +26,7 @@ REDIS: Final[dict[str, str]] = {
 
 _INSTALL: Final = (
     ("apt-get", "update"),
-    ("apt-get", "install", "--yes", "--no-install-recommends", "redis-server"),
+    ("apt-get", "install", "-o", "DPkg::Lock::Timeout=600", "--yes", "--no-install-recommends", "redis-server"),
 )
 _POLICY: Final = Path("/usr/sbin/policy-rc.d")
 

@@ -30,7 +30,7 @@ _FLAGS: Final = (
     "--disable-component-update",
     "--disable-sync",
 )
-_INSTALL: Final = "apt-get install --yes --no-install-recommends chromium fonts-dejavu-core"
+_INSTALL: Final = "apt-get install -o DPkg::Lock::Timeout=600 --yes --no-install-recommends chromium fonts-dejavu-core"
 
 
 def chromium() -> Path:

@@ -32,8 +32,8 @@ async def test_what_roles_and_lists_open_and_close_comes_and_goes_live(whole: Wh
 
         await ann.manage("acme", "member-form", "Give", role="crew", user="bob")
         await ann.close_dialog()
-        await expect(bob.channels).to_have_text(["general", "ops"])
         await expect(bob.toast).to_have_text("ann gave you the role crew in acme")
+        await expect(bob.channels).to_have_text(["general", "ops"])
         await expect(ann.page.locator(".person-name")).to_have_text(["annyou", "bob"])
         await bob.channel("acme", "ops")
         await bob.sees(1, "only the crew reads this", "ann")

@@ -46,6 +46,7 @@ ROOT: Final = Path(__file__).parents[2]
 SESSION_S: Final = 6.0
 _READY_S: Final = 60.0
 _POLL_S: Final = 0.05
+_STEP_S: Final = 1.0
 _ANSWER_S: Final = 5.0
 _PATIENCE_S: Final = 30.0
 _LEAST_ACCEPTED: Final = 1_000
@@ -399,22 +400,26 @@ class Scene:
         self._task = asyncio.create_task(self._play.perform())
         await self.until(lambda: self.heard.newest_ms.keys() >= self.partitions, 180, "all partitions are at work")
 
-    async def until(self, so: Callable[[], Any], within_s: float, why: str) -> float:
-        """Wait while the load goes on; gives how many seconds it took. Whoever does not answer is not there yet."""
+    async def until(self, so: Callable[[], Any], within_s: float, why: str) -> None:
+        """Wait while the load goes on. Whoever does not answer is not there yet.
+
+        Of the time between two looks `_STEP_S` counts at most: more, and the machine stood still, for everybody.
+        """
         assert self._task is not None
-        began_s = time.monotonic()
+        waited_s, looked_s = 0.0, time.monotonic()
         while not await asyncio.to_thread(_holds, so):
             if self._task.done():
                 await self._task
                 raise AssertionError(f"the load ended before “{why}”")
-            if time.monotonic() - began_s > within_s:
+            now_s = time.monotonic()
+            waited_s, looked_s = waited_s + min(now_s - looked_s, _STEP_S), now_s
+            if waited_s > within_s:
                 raise AssertionError(f"not within {within_s:.0f} s: {why}\n{self._stage.last_words()}")
             await asyncio.sleep(_POLL_S)
-        return time.monotonic() - began_s
 
-    async def all_hear(self, since_ms: int, within_s: float = 30.0) -> float:
+    async def all_hear(self, since_ms: int, within_s: float = 30.0) -> None:
         """Until something is delivered from every partition that was appended after a moment."""
-        return await self.until(
+        await self.until(
             lambda: all(self.heard.newest_ms[partition] > since_ms for partition in self.partitions),
             within_s,
             "all partitions deliver",
@@ -432,10 +437,10 @@ class Scene:
     async def dies_and_returns(self, name: str, plan: Plan) -> Happened:
         """A worker kills itself as planned and is started again; returns when it is at work."""
         stage, happened = self._stage, await self.happens(name, plan)
-        await self.until(lambda: stage.died(name), 5, f"{name} dies")
+        await self.until(lambda: stage.died(name), 30, f"{name} dies")
         await asyncio.to_thread(stage.start, name)
-        await self.until(lambda: stage.ready(name), 40, f"{name} is back")
-        await self.until(lambda: stage.health(name)["counts"]["records"] > 0, 10, f"{name} goes on")
+        await self.until(lambda: stage.ready(name), 120, f"{name} is back")
+        await self.until(lambda: stage.health(name)["counts"]["records"] > 0, 30, f"{name} goes on")
         return happened
 
     def steady_member(self, group: str) -> str:

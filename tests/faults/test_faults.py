@@ -34,7 +34,6 @@ from topics.rejects import Reason
 from topics.wire import ToRequester
 
 AWAY_S: Final = 12.0  # longer than any request to Cassandra, and any pause between two, may take
-GRACE_S: Final = 9.0  # that, and the broker's time-out of transactions, would be longer
 LONG_S: Final = 400
 WAIT_MS: Final = 60_000  # a worker that is restarted on a busy machine
 GIVEN_UP: Final = re.compile("fenced by a newer producer|begins anew after")
@@ -65,18 +64,19 @@ async def test_an_owner_frozen_before_its_commit_wakes_up_when_another_has_its_p
         alone = stage.serving("groups")
         await asyncio.to_thread(stage.start, "groups-2")
         await scene.until(
-            lambda: 0 < stage.serving("groups-2") == alone - stage.serving("groups"), 40, "both serve, all partitions"
+            lambda: 0 < stage.serving("groups-2") == alone - stage.serving("groups"), 120, "both serve, all partitions"
         )
         happened = await scene.happens("groups", Plan("groups", "before the commit", batch=5, freeze=True))
         assert (happened.plan.freeze, stage.died("groups")) == (True, False)
-        await scene.all_hear(happened.at_ms, within_s=SESSION_S + GRACE_S)
+        await scene.all_hear(happened.at_ms, within_s=60)
         took_ms = now_ms() - happened.at_ms
         assert took_ms > SESSION_S * 500, "the frozen owner's partitions went on without a new owner"
-        assert stage.serving("groups-2") == alone
+        await scene.until(lambda: stage.serving("groups-2") == alone, 60, "the other has all")
 
+        said = len(stage.log("groups"))
         stage.wake("groups")
-        await scene.until(lambda: GIVEN_UP.search(stage.log("groups")), 10, "the old owner finds that it is none")
-        await scene.until(lambda: stage.serving("groups") and stage.ready("groups-2"), 40, "both take part again")
+        await scene.until(lambda: GIVEN_UP.search(stage.log("groups"), said), 60, "the old owner finds that it is none")
+        await scene.until(lambda: stage.serving("groups") and stage.ready("groups-2"), 120, "both take part again")
         await scene.all_hear(now_ms())
 
 
@@ -86,10 +86,10 @@ async def test_another_worker_comes_under_load_and_goes_again(stage: Stage) -> N
         await asyncio.to_thread(stage.start, "groups-2")
         await scene.until(
             lambda: stage.serving("groups") + stage.serving("groups-2") == alone and stage.serving("groups-2"),
-            40,
+            120,
             "partitions are shared",
         )
-        await scene.until(lambda: stage.health("groups-2")["counts"].get("messages", 0) > 100, 30, "groups-2 at work")
+        await scene.until(lambda: stage.health("groups-2")["counts"].get("messages", 0) > 100, 60, "groups-2 at work")
         await scene.all_hear(now_ms())
         scene.planned.append("groups-2 came")
 
@@ -98,7 +98,7 @@ async def test_another_worker_comes_under_load_and_goes_again(stage: Stage) -> N
         scene.planned.append("groups-2 went")
         assert await members(stage, "groups") == 1, "it said that it left, so nobody has to wait for its silence"
         await scene.all_hear(went_ms)
-        await scene.until(lambda: stage.serving("groups") == alone, 20, "all partitions are back")
+        await scene.until(lambda: stage.serving("groups") == alone, 60, "all partitions are back")
         assert "groups-2 stopped in order" in stage.log("groups-2")
         assert not TROUBLE.search(stage.log("groups-2")), stage.log("groups-2")
 
@@ -195,7 +195,7 @@ async def test_redis_is_flushed_under_load_and_pages_stay_whole(stage: Stage) ->
             for group in [TEAM, *scene.groups[1:6]]:
                 await pulls.pull(group)
             await scene.all_hear(flushed_ms)
-        await scene.until(lambda: "the cache was lost, and fills again" in stage.log("sinks"), 10, "it is noticed")
+        await scene.until(lambda: "the cache was lost, and fills again" in stage.log("sinks"), 30, "it is noticed")
         await pulls.compare()
     pulls.check(3 * 6)
     assert scene.report.cached, "the cache fills again"
@@ -214,15 +214,16 @@ async def test_cassandra_is_away_for_a_while_under_load(services: Services, stag
 
         await asyncio.to_thread(services.stop, "cassandra")
         scene.planned.append("Cassandra was stopped")
+        await scene.until(held_up, 60, "the sinks worker waits for Cassandra")
         back_s = time.monotonic() + AWAY_S
-        await scene.until(held_up, 10, "the sinks worker waits for Cassandra")
         before, accepted = stored(), scene.crowd.counts.accepted
         while time.monotonic() < back_s:
             asked_ms = now_ms()
             for group in [TEAM, *scene.groups[1:4]]:
                 await pulls.pull(group)
             await scene.all_hear(asked_ms)
-        assert (held_up(), stored()) == (True, before)
+        await scene.until(held_up, 60, "it waits still")
+        assert stored() == before
         accepted = scene.crowd.counts.accepted - accepted
 
         await asyncio.to_thread(services.start, "cassandra")

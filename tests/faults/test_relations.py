@@ -49,7 +49,7 @@ class City:
         self._stage = stage
         self._producer = producer
         self._http = http
-        self._token = Tokens.of(stage.settings).mint(Claims(self.app, "admin", "test"), 600)
+        self._token = Tokens.of(stage.settings).mint(Claims(self.app, "admin", "test"), 3_600)
 
     async def write(self, commands: Iterable[Asked]) -> None:
         """All in their order."""

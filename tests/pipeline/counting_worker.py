@@ -20,6 +20,7 @@ from typing import Any, cast
 
 import uvloop
 
+from streams.batches import producer
 from streams.batches.kind import Edges, LaneKind, Source
 from streams.batches.lane import Applied, Lane
 from streams.batches.role import RoleApp, RoleConfig, run_worker
@@ -43,6 +44,7 @@ class Options:
         after: how often it passes that step before.
         freeze: freezes there instead of ending.
         tick_ms: how often its cores tick; None for never.
+        transaction_ms: after which the broker itself ends a transaction that nobody ends; None: as shipped.
 
     Its role has two kinds: one that counts two topics, one that counts a topic of one partition.
     """
@@ -55,6 +57,7 @@ class Options:
     after: int = 2
     freeze: bool = False
     tick_ms: int | None = None
+    transaction_ms: int | None = None
 
 
 def tell(**what: Any) -> None:
@@ -143,6 +146,8 @@ async def main(options: Options) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     tasks: list[asyncio.Task[None]] = []
     StoppingLane.options = options
+    if options.transaction_ms is not None:
+        vars(producer)["_BROKER_TRANSACTION_MS"] = options.transaction_ms
     config = RoleConfig(
         cluster=options.run,
         role="test",

@@ -11,7 +11,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from cassandra.cluster import Cluster
 
 from examples.back_end import BackEnd
 from jobs.final.judge import Verdict
@@ -19,7 +18,7 @@ from jobs.problem import Problem
 from jobs.verify_command import verify_relations
 from streams.app import Worker
 from streams.settings import Settings
-from tests.services import forget_stored, own_settings
+from tests.services import cassandra_of, forget_stored, own_settings
 
 APP = "demo"
 
@@ -110,7 +109,7 @@ async def test_whoever_verifies_before_the_sinks_ever_ran_waits_for_their_tables
         assert answer["t"] == "applied"
         with pytest.raises(Problem, match=r"lacks tables: .*groups.*\n.*did the sinks run"):
             await verdict_of(settings, group, groups.views.url, 1.0)
-        early = asyncio.create_task(verdict_of(settings, group, groups.views.url))
+        early = asyncio.create_task(verdict_of(settings, group, groups.views.url, 90.0))
         await asyncio.sleep(1.0)  # it waits by now
         async with Worker("sinks", settings, "sinks").running():
             verdict = await early
@@ -160,15 +159,12 @@ async def test_after_a_burst_of_changes_nothing_differs(settings: Settings, grou
 async def test_a_row_damaged_by_hand_is_found(settings: Settings, group: str) -> None:
     async with asyncio.timeout(120), town(settings, group) as (_, url):
         assert (await verdict_of(settings, group, url)).good
-        cluster = Cluster(settings.cassandra_contact_points, port=settings.cassandra_port)
-        try:
-            session = cluster.connect(settings.keyspace)
-            at = f"app = '{APP}' AND group_id = '{group}'"
+        at = f"app = '{APP}' AND group_id = '{group}'"
+        with cassandra_of(settings) as session:
+            session.set_keyspace(settings.keyspace)
             session.execute(f"DELETE FROM role_members WHERE {at} AND role = 'mods' AND bucket = 0 AND ordinal = 3")
             session.execute(f"UPDATE members SET nick = 'x' WHERE {at} AND bucket = 0 AND ordinal = 9")
             session.execute(f"DELETE FROM channel_members WHERE {at} AND channel = 'mods' AND ordinal = 1")
-        finally:
-            cluster.shutdown()
         verdict = await verdict_of(settings, group, url, 0.0)
         assert sorted(one.thing for one in verdict.differences) == [
             *(("channel member", "mods", "1"), ("holds", "mods", "3"), ("member", "9"))

@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord
 
 from linkcast_gateway import (
+    TIMEOUT_MS,
     Answer,
     BadIdError,
     Changed,
@@ -28,6 +29,7 @@ from linkcast_gateway import (
     RefusedError,
     Registration,
     UnknownVersionError,
+    life,
 )
 from linkcast_gateway import (
     link as link_module,
@@ -118,6 +120,17 @@ async def pipeline(fresh_topics: Settings) -> AsyncIterator[Pipeline]:
 @pytest.fixture
 def heard() -> Heard:
     return Heard()
+
+
+@pytest.fixture
+def timeout_ms() -> int:
+    """What a link waits for: a machine that stands still is no reason to register anew."""
+    return 60_000
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch, timeout_ms: int) -> None:
+    monkeypatch.setattr(life, "TIMEOUT_MS", timeout_ms)
 
 
 @pytest.fixture
@@ -224,6 +237,7 @@ async def test_a_void_link_registers_anew_and_starts_without_sessions(
         await link.send(session, "g", "c1", 77, b"1")
 
 
+@pytest.mark.parametrize("timeout_ms", [TIMEOUT_MS])
 async def test_without_an_answer_it_registers_anew_under_another_requester(
     pipeline: Pipeline, heard: Heard, link: Link, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -387,14 +401,16 @@ async def test_the_gateway_of_the_readme_serves_lines(pipeline: Pipeline) -> Non
     (port,) = free_ports(1)
     running = asyncio.create_task(gateway["main"](pipeline.settings.kafka_bootstrap, port))
     epoch = await pipeline.register(partition=2)
-    for _ in range(100):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"ann\nhi\n")
-        await asyncio.wait([served := asyncio.create_task(reader.read(1))], timeout=2)
-        if not served.done():
-            break
-        writer.close()  # not registered yet
-        await writer.wait_closed()
+    async with asyncio.timeout(30):
+        while True:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"ann\nhi\n")
+            await asyncio.wait([served := asyncio.create_task(reader.read(1))], timeout=2)
+            if not served.done():
+                break
+            writer.close()  # not registered yet
+            await writer.wait_closed()
+            await asyncio.sleep(0.05)
     up, _ = await pipeline.next("sessions", "up")
     sent, _ = await pipeline.next("messages", "send")
     assert (sent["group"], sent["sender"], sent["body"]) == ("friends", "ann", "hi")

@@ -70,7 +70,15 @@ async def test_the_count_goes_on_whatever_became_of_the_local_rows(
         await pipe.all_arrives()
 
 
+async def settled(pipe: Pipe) -> None:
+    """As a lane's opening does: a commit is answered before its markers are written, whoever starts waits for them."""
+    producer = LaneProducer({"bootstrap_servers": pipe.bootstrap}, pipe.run)
+    await producer.start()
+    await producer.abandon()
+
+
 async def recovered(pipe: Pipe, folder: Path, partitions: int = 1) -> LocalStore:
+    await settled(pipe)
     recovery = Recovery({"bootstrap_servers": pipe.bootstrap}, folder, lambda: NOW_MS)
     return await recovery.open(f"{pipe.run}-changelog", 0, partitions)
 
@@ -106,6 +114,7 @@ async def test_a_recovery_tells_how_far_it_is_while_it_lasts(services: Services,
         await producer.send({log: [(b"%d" % n, b"1") for n in range(rows)]}, {}, pipe.run)
         await producer.commit()
         await producer.abandon()
+        await settled(pipe)
         recovery = Recovery({"bootstrap_servers": pipe.bootstrap}, tmp_path, lambda: NOW_MS)
         told: set[tuple[int, int, int]] = set()
 

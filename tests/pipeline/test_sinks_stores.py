@@ -14,6 +14,7 @@ from jobs.services import Services
 from streams.settings import Settings
 from streams.sinks.cassandra import HistoryTable, message_runs
 from streams.sinks.core import Entry
+from streams.sinks.patience import patiently
 from streams.sinks.redis import EPOCH, recent_key
 from streams.sinks.session import Writing
 from streams.sinks.stores import Stores
@@ -57,7 +58,7 @@ def entries(messages: Iterable[Message]) -> list[Entry]:
 
 async def write(table: HistoryTable, messages: list[Message]) -> Writing[Message]:
     writing = Writing(message_runs(messages))
-    await table.write(writing)
+    await patiently(lambda: table.write(writing), lambda _: None)
     assert writing.left == []
     return writing
 
@@ -113,7 +114,7 @@ async def test_a_dropped_table_is_made_again_and_refuses_nothing(
     settings: Settings, stores: Stores, group: str
 ) -> None:
     await write(stores.table, talk(group, [1]))
-    session_of(stores.table).execute(f"DROP TABLE {settings.keyspace}.messages", timeout=30)
+    session_of(stores.table).execute(f"DROP TABLE {settings.keyspace}.messages", timeout=120)
     writing = await write(stores.table, talk(group, range(1, 40)))
     assert writing.refused == []
     assert sorted(await stores.table.read("app", group, "main", 1, 99)) == list(range(1, 40))

@@ -21,6 +21,7 @@ from jobs.services import Services
 from streams.app import Role, Worker
 from streams.settings import Settings
 from streams.sinks.cassandra import HistoryTable
+from streams.sinks.patience import patiently
 from streams.web.tokens import Claims, Tokens
 from topics import catalog
 from topics.codec import encode
@@ -29,7 +30,8 @@ from topics.messages import HistoryLot, Message, Send
 from topics.relations import CreateGroup
 
 APP = "acme"
-AWAY_S = 12.0  # longer than any request to Cassandra, and any pause between two, may take
+AWAY_S = 12.0  # longer than a session, than any request to Cassandra, and any pause between two, may take
+SESSION_MS = 10_000  # two services are started beside the worker meanwhile
 
 
 async def until(check: Callable[[], Awaitable[Any]], within_s: float = 60.0) -> Any:
@@ -87,13 +89,13 @@ class Cluster:
 async def cluster(fresh_topics: Settings) -> AsyncIterator[Cluster]:
     producer = AIOKafkaProducer(bootstrap_servers=fresh_topics.kafka_bootstrap)
     async with producer, aiohttp.ClientSession() as http:
-        yield Cluster(fresh_topics, producer, http)
+        yield Cluster(fresh_topics.model_copy(update={"session_timeout_ms": SESSION_MS}), producer, http)
 
 
 async def stored(cluster: Cluster, group: str, last: int) -> list[int]:
     table = HistoryTable(cluster.settings)
     try:
-        return sorted(await table.read(APP, group, "main", 1, last))
+        return sorted(await patiently(lambda: table.read(APP, group, "main", 1, last), lambda _: None))
     finally:
         await table.close()
 
@@ -137,7 +139,7 @@ async def test_cassandra_is_away_at_the_start_and_again_for_a_while(services: Se
             told: dict[int, int] = {one["partition"]: one["offset"] for one in (await cluster.health(worker))["stored"]}
             return told.get(0, 0) >= 30 and told.get(1, 0) >= 30
 
-        await until(watermarks, 10)
+        await until(watermarks, 30)
         health = await cluster.health(worker)
         assert health["status"] == "serving"
         assert all(lane["paused_for"] is None and not any(lane["lag"].values()) for lane in health["lanes"])

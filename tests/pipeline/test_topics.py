@@ -35,7 +35,7 @@ async def test_topics_carry_the_brokers_time(fresh_topics: Settings) -> None:
 
 
 async def test_a_topic_nobody_created_is_not_made_by_accident(fresh_topics: Settings) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=fresh_topics.kafka_bootstrap, request_timeout_ms=1_000)
+    producer = AIOKafkaProducer(bootstrap_servers=fresh_topics.kafka_bootstrap, request_timeout_ms=5_000)
     await producer.start()
     try:
         with pytest.raises(Exception, match=r"."):

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer
-from cassandra.cluster import Cluster
 from redis.asyncio import Redis
 
 from jobs.verify.judge import judge
@@ -17,8 +16,10 @@ from jobs.verify_command import read_run
 from streams.settings import Settings
 from streams.sinks.cassandra import HistoryTable, message_runs
 from streams.sinks.core import Entry
+from streams.sinks.patience import patiently
 from streams.sinks.redis import RecentCache
 from streams.sinks.session import Writing
+from tests.services import cassandra_of
 from tests.small_world import APP, SmallWorld
 from topics import catalog
 from topics.codec import decode, encode
@@ -88,7 +89,8 @@ async def _store(settings: Settings, world: World) -> None:
     messages = [message for lot in lots for message in lot.entries]
     table, cache = HistoryTable(settings), RecentCache(settings)
     try:
-        await table.write(Writing(message_runs(messages)))
+        writing = Writing(message_runs(messages))
+        await patiently(lambda: table.write(writing), lambda _: None)
         await cache.write([Entry(0, message, encode(message)) for message in messages])
     finally:
         await table.close()
@@ -96,11 +98,8 @@ async def _store(settings: Settings, world: World) -> None:
 
 
 def _cql(settings: Settings, statement: str) -> None:
-    cluster = Cluster(list(settings.cassandra_contact_points), port=settings.cassandra_port)
-    try:
-        cluster.connect().execute(statement, timeout=30)
-    finally:
-        cluster.shutdown()
+    with cassandra_of(settings) as session:
+        session.execute(statement, timeout=120)
 
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -59,11 +59,13 @@ class Watched:
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
-def until(check: Callable[[], object], what: str, within_s: float = 120.0) -> None:
+def until(check: Callable[[], Any], what: str, within_s: float = 120.0) -> Any:
+    """What `check` gives once it gives something."""
     end = time.monotonic() + within_s
-    while not check():
+    while not (found := check()):
         assert time.monotonic() < end, f"not within {within_s:.0f} s: {what}"
         time.sleep(0.2)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -165,12 +167,13 @@ def test_top_shows_who_works_and_who_died(watched: Watched) -> None:
         found: dict[str, Any] = json.loads(said.stdout)
         return found
 
-    def statuses() -> dict[str, str]:
-        return {worker["role"]: worker["status"] for worker in told()["workers"]}
+    def serves() -> dict[str, Any]:
+        """What was told when all served: each look asks each worker anew, and waits 2 s for it."""
+        said = told()
+        statuses = {worker["role"]: worker["status"] for worker in said["workers"]}
+        return said if said["kafka"] and statuses == dict.fromkeys(ROLES, "serving") else {}
 
-    until(lambda: statuses() == dict.fromkeys(ROLES, "serving"), "the tables of the final state are made")
-    found = told()
-    assert found["kafka"] is True
+    found = until(serves, "the tables of the final state are made")
     assert found["rejects"] == {"undecodable": 1, "handler_failed": 1}
     users = next(worker for worker in found["workers"] if worker["role"] == "users")
     assert users["partitions"] == {"links": [0], "users": list(range(watched.settings.partitions))}
@@ -178,8 +181,12 @@ def test_top_shows_who_works_and_who_died(watched: Watched) -> None:
 
     watched.stack.running()["sinks"].signal(signal.SIGKILL)
     until(lambda: "sinks" not in watched.stack.running(), "it is gone")
-    screen = watched.top("--once")
-    assert screen.returncode == 0, screen.stderr
+
+    def screen_of_two() -> Any:
+        screen = watched.top("--once")
+        assert screen.returncode == 0, screen.stderr
+        return "2 of 3 workers" in screen.stdout and screen
+
+    screen = until(screen_of_two, "the others answer")
     (line,) = [line for line in screen.stdout.splitlines() if line.startswith("│ sinks dead")]
     assert watched.url("sinks") in line
-    assert "2 of 3 workers" in screen.stdout

@@ -32,6 +32,9 @@ async def take_turns(stage: Stage, scene: Scene, release: Release, *names: str) 
 async def test_workers_of_the_release_before_are_replaced_one_by_one_and_may_come_back(
     stage: Stage, tell: Callable[[str], None]
 ) -> None:
+    def both() -> bool:
+        return bool(stage.serving("groups") and stage.serving("groups-2"))
+
     for name in ROLES:
         stage.start(name, BEFORE)
     async with stage.load(seed=11, most_s=LONG_S, settle_ms=WAIT_MS, first_release=True) as scene:
@@ -40,14 +43,12 @@ async def test_workers_of_the_release_before_are_replaced_one_by_one_and_may_com
         scene.heard.longest_silence_s()
 
         await take_turns(stage, scene, THIS, "sinks", "users", "groups-2")
-        assert stage.serving("groups"), "owners of both releases are at work"
-        assert stage.serving("groups-2")
+        await scene.until(both, READY_S, "owners of both releases are at work")
         await take_turns(stage, scene, THIS, "groups")
         silence_s = scene.heard.longest_silence_s()
 
         await asyncio.gather(*(take_turns(stage, scene, BEFORE, name) for name in ("groups-2", "users")))
-        assert stage.serving("groups"), "and so are they on the way back"
-        assert stage.serving("groups-2")
+        await scene.until(both, READY_S, "and so are they on the way back")
     tell(f"rolling upgrade from 0.1.0: longest silence of a partition {silence_s:.1f} s")
 
 

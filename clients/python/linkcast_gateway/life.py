@@ -224,7 +224,8 @@ class Life:
         ]
         try:
             while not any(task.done() for task in beside):
-                await self._beat(registration)
+                if self._life is not None:  # whoever stops says `leave`, and after it nothing on `links`
+                    await self._beat(registration)
                 await asyncio.wait(beside, timeout=BEAT_MS / 1000, return_when=asyncio.FIRST_COMPLETED)
             for task in beside:
                 if task.done():

@@ -11,6 +11,7 @@ from jobs.conformance.scene import START_S, Scene, Wrong
 
 _AGAIN_MS: Final = 5_000
 _PAUSE_MS: Final = 1_000
+_STORMS: Final = 3  # a machine may be slow once: who breaks the rule does so in one of them
 _CLOCKS_MS: Final = 200  # the gateway's clock and the broker's
 _LATER_VERSION: Final = 1_000
 _ON_ITS_WAY_S: Final = 0.5
@@ -285,14 +286,14 @@ async def resync_again(scene: Scene) -> None:
     """Nobody answers the first resync."""
     await scene.begins()
     scene.lose(3)
-    await scene.lot(3)
     expected = "`resync` of source 3"
-    first = await scene.writes("resync", "resync", expected, source=3)
+    hole_ms = await scene.lot(3)  # it asks no earlier; on a slow machine its first record may be late
+    await scene.writes("resync", "resync", expected, source=3)
     for _ in range(3):
         await scene.lot(3)
     patience_s = _AGAIN_MS / 1000 + scene.patience_s
     second = await scene.writes("resync", "resync", expected + " again", within_s=patience_s, source=3)
-    if (waited_ms := second.at_ms - first.at_ms) < _AGAIN_MS - _CLOCKS_MS:
+    if (waited_ms := second.at_ms - hole_ms) < _AGAIN_MS - _CLOCKS_MS:
         raise Wrong(f"the next `resync` {_AGAIN_MS} ms after the first", f"one after {waited_ms} ms")
 
 
@@ -308,12 +309,13 @@ async def resync_storm(scene: Scene) -> None:
     strange = {**scene.bait(group), "au": 5, "av": 3}
     await scene.lot(0, scene.bound(group, ann), strange)
     await asks(scene, source=0, have=None)
-    reset_ms = await scene.lot(0, scene.bound(group, ann), reset=True)
-    for _ in range(5):
-        await scene.lot(0, strange)
-    again = await scene.writes("resync", "resync", "`resync` of source 0 again, a second later", source=0)
-    if (waited_ms := again.at_ms - reset_ms) < _PAUSE_MS - _CLOCKS_MS:
-        raise Wrong(f"the next `resync` {_PAUSE_MS} ms after the reset", f"one after {waited_ms} ms")
+    for _ in range(_STORMS):
+        reset_ms = await scene.lot(0, scene.bound(group, ann), reset=True)
+        for _ in range(5):
+            await scene.lot(0, strange)
+        again = await scene.writes("resync", "resync", "`resync` of source 0 again, a second later", source=0)
+        if (waited_ms := again.at_ms - reset_ms) < _PAUSE_MS - _CLOCKS_MS:
+            raise Wrong(f"the next `resync` {_PAUSE_MS} ms after the reset", f"one after {waited_ms} ms")
     await scene.lot(0, scene.bound(group, ann), reset=True)
     await scene.lot(0, scene.message(group, 1))
     await scene.shows(group, ann, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,7 +33,7 @@ class Producer:
     """Takes all records, but none of `sessions`."""
 
     def __init__(self) -> None:
-        self.beats = 0
+        self.links: list[str] = []  #: what was said on `links`
 
     async def start(self) -> None:
         pass
@@ -40,8 +41,16 @@ class Producer:
     async def stop(self) -> None:
         pass
 
-    async def send_and_wait(self, topic: str, *_: Any, **__: Any) -> None:
-        self.beats += topic == "links"
+    async def send_and_wait(self, topic: str, value: bytes = b"", **_: Any) -> None:
+        if topic == "links":
+            self.links.append(json.loads(value)["t"])
+            await self.takes(self.links[-1])
+
+    async def takes(self, kind: str) -> None:
+        """How long Kafka takes."""
+
+    async def flush(self) -> None:
+        pass
 
     async def send(self, *_: Any, **__: Any) -> None:
         await asyncio.Event().wait()
@@ -85,10 +94,30 @@ async def test_what_waits_for_room_in_kafka_holds_up_no_beat(monkeypatch: pytest
     link.registration = registration = Registration(epoch=41, partition=3, partitions=8)
     session = link.new_session("demo", "ann", "phone")
     link._unsaid[0] = session, {"t": "down", "epoch": 41}
-    serving = asyncio.create_task(link._serve(registration, Client()))
+    link._life = serving = asyncio.create_task(link._serve(registration, Client()))
     async with asyncio.timeout(5):
-        while producer.beats < 5:  # noqa: ASYNC110 - nothing tells it
+        while len(producer.links) < 5:  # noqa: ASYNC110 - nothing tells it
             await asyncio.sleep(0.001)
     serving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await serving
+
+
+async def test_nothing_is_said_on_links_after_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(Producer):
+        async def takes(self, kind: str) -> None:
+            if kind == "leave":
+                await asyncio.sleep(0.05)  # many beats
+
+    monkeypatch.setattr(life, "BEAT_MS", 1)
+    monkeypatch.setattr(Link, "_read", lambda *_: asyncio.Event().wait())
+    link = Link("L1", "nowhere:9", Handler())
+    link._producer = producer = Slow()
+    link.registration = registration = Registration(epoch=41, partition=3, partitions=8)
+    link._life = serving = asyncio.create_task(link._serve(registration, Client()))
+    async with asyncio.timeout(5):
+        while not producer.links:  # noqa: ASYNC110 - nothing tells it
+            await asyncio.sleep(0.001)
+        await link.stop()
+    assert serving.cancelled()
+    assert producer.links.index("leave") == len(producer.links) - 1
