@@ -7,14 +7,17 @@ process that does not match all three is not ours and is never signalled. Linux 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
+
+from jobs.services.whole import write_whole
 
 _POLL_S: Final = 0.05
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -66,7 +69,7 @@ class Process:
 def spawn(command: list[str], log: Path, pid_file: Path, environment: Mapping[str, str]) -> Process:
     """Starts `command` in a session of its own, its output in `log`, and records it in `pid_file`.
 
-    The log of the start before is kept beside it as `<log>.1`.
+    The log of the start before is kept beside it as `<log>.1`. What cannot be recorded is ended: nobody would find it.
     """
     if log.exists():
         log.replace(log.with_name(f"{log.name}.1"))
@@ -82,15 +85,19 @@ def spawn(command: list[str], log: Path, pid_file: Path, environment: Mapping[st
         setsid=True,
     )
     process = Process(pid, _start_ticks(pid) or 0, _boot())
-    pid_file.write_text(json.dumps(asdict(process)))
+    try:
+        write_whole(pid_file, msgspec.json.encode(process))
+    except BaseException:
+        process.signal(signal.SIGKILL)
+        raise
     return process
 
 
 def recorded(pid_file: Path) -> Process | None:
-    """The process recorded in `pid_file` if it still runs, else None."""
+    """The process recorded in `pid_file` if it still runs, else None; so is what tells no process at all."""
     try:
-        process = Process(**json.loads(pid_file.read_text()))
-    except FileNotFoundError:
+        process = msgspec.json.decode(pid_file.read_bytes(), type=Process)
+    except (FileNotFoundError, ValueError):
         return None
     return process if process.alive else None
 

@@ -12,6 +12,7 @@ from typing import ClassVar, Final
 from jobs.needs import Means
 from jobs.problem import Problem
 from jobs.services.service import Name, Report, Service
+from jobs.services.whole import write_whole
 from streams.settings import Settings
 
 _POLL_S: Final = 0.1
@@ -74,7 +75,7 @@ class Way(ABC):
         """Records that the data folder is kept this way."""
         path = _record(self.settings)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.means)
+        write_whole(path, self.means.encode())
 
     def await_health(self, service: Service, ended: Callable[[], bool], last_words: Callable[[], str]) -> None:
         """Waits until a service answers; a Problem with its last words when it ends or takes too long."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 from dataclasses import asdict, replace
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from jobs.services.process import Process, recorded, spawn
+from jobs.services.whole import write_whole
 
 
 @pytest.fixture
@@ -41,3 +43,37 @@ def test_the_log_of_the_start_before_is_kept(tmp_path: Path) -> None:
     for word in ("first", "second", "third"):
         spawn(["/bin/echo", word], tmp_path / "log", tmp_path / "pid.json", os.environ).ends_within(5)
     assert ((tmp_path / "log").read_text(), (tmp_path / "log.1").read_text()) == ("third\n", "second\n")
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"pid": 1, "start', b"[]", b'{"pid": 1}', b'{"pid": "1"}', b"\xff"])
+def test_a_pid_file_that_tells_no_process_is_of_none(torn: bytes, tmp_path: Path) -> None:
+    (tmp_path / "pid.json").write_bytes(torn)
+    assert recorded(tmp_path / "pid.json") is None
+
+
+def test_a_process_that_cannot_be_recorded_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spawned: list[int] = []
+    real = os.posix_spawn
+
+    def posix_spawn(*args: Any, **kwargs: Any) -> int:
+        spawned.append(real(*args, **kwargs))
+        return spawned[-1]
+
+    monkeypatch.setattr(os, "posix_spawn", posix_spawn)
+    with pytest.raises(FileNotFoundError):
+        spawn([shutil.which("sleep") or "", "3"], tmp_path / "log", tmp_path / "nowhere" / "pid.json", os.environ)
+    (pid,) = spawned
+    _, how = os.waitpid(pid, 0)
+    assert os.WIFSIGNALED(how)
+
+
+def test_what_cannot_be_written_whole_leaves_what_was_there(tmp_path: Path) -> None:
+    write_whole(tmp_path / "by", b"jars")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3, limits[1]))  # as a disk that is full after three bytes
+    try:
+        with pytest.raises(OSError, match="large"):
+            write_whole(tmp_path / "by", b"docker")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (tmp_path / "by").read_bytes() == b"jars"
