@@ -33,28 +33,24 @@ app = typer.Typer(add_completion=False)
 def run(context: typer.Context) -> None:
     """Start services, topics, one worker of each role and two gateways; stop all of it on Ctrl-C.
 
-    What was sent stays in the data folder: the next start goes on with it.
+    What was sent stays in the data folder: the next start goes on with it. Services that ran before stay up.
     """
     settings: Settings = context.obj
     console = Console(highlight=False)
     stop = threading.Event()
-    with _signals(stop):
-        stack = Stack(settings)
-        if running := stack.running():
-            raise Problem(f"{', '.join(running)} still runs on {settings.data}.\nEnd it with: make down")
+    stack = Stack(settings)
+    with _signals(stop), stack.alone():
         stack.refuse_taken_ports()
         services = Services(settings, lambda name, what: _say(console, name, what))
-        services.refuse_missing()
-        try:
-            services.up()
-            if not stop.is_set():
-                _start(stack, console)
-            _watch(stack, console, stop)
-        finally:
-            console.print("stopping: gateways leave, workers finish their batches, then the services")
-            stack.stop()
-            services.down()
-            console.print("stopped; `make run` goes on from here")
+        with services.running():
+            try:
+                if not stop.is_set():
+                    _start(stack, console)
+                _watch(stack, console, stop)
+            finally:
+                console.print("stopping: gateways leave, workers finish their batches, then its services")
+                stack.stop()
+        console.print("stopped; `make run` goes on from here")
 
 
 def _start(stack: Stack, console: Console) -> None:

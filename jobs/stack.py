@@ -6,16 +6,18 @@ is named after it and is there again at the next start.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from jobs.alone import alone
 from jobs.problem import Problem
 from jobs.services.process import Process, recorded, spawn
 from jobs.services.service import refuse_taken_port
@@ -62,6 +64,23 @@ class Stack:
         for peer in peers:
             command += ["--peer", f"http://{host}:{peer}"]
         return self._start(f"gateway-{link}", command, {"LINKCAST_GATEWAY_TOKEN": token})
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """No other run or demo starts processes of the data folder until this is left. When it begins none runs.
+
+        Raises:
+            Problem: another one does, or one that is gone left something running.
+        """
+        data = self.settings.data
+        taken = (
+            f"linkcast run, or demo, already uses {data}.\nEnd it with Ctrl-C where it was started, or name another "
+            f"data folder: {PREFIX}DATA, with a demo --data"
+        )
+        with alone(data / "run.lock", taken):
+            if running := self.running():
+                raise Problem(f"{', '.join(running)} still runs on {data}.\nEnd it with: make down")
+            yield
 
     def running(self) -> dict[str, Process]:
         """Every process that still runs, by name."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import itertools
 import os
 import shutil
@@ -25,6 +24,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from jobs import topics
+from jobs.alone import alone
 from jobs.bench.reading import reading
 from jobs.demo.cluster import free_ports, own_settings
 from jobs.policy import write as write_policies
@@ -145,12 +145,7 @@ class Lab:
         Raises:
             Problem: another run is at work in the folder.
         """
-        self.kept.mkdir(parents=True, exist_ok=True)
-        with (self.kept / "lab.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Problem(f"Another benchmark runs in {self.kept}. Wait for its end.") from None
+        with alone(self.kept / "lab.lock", f"Another benchmark runs in {self.kept}. Wait for its end."):
             await asyncio.to_thread(self._clear)
             try:
                 yield self

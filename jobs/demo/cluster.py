@@ -72,22 +72,22 @@ class Cluster:
     @contextmanager
     def running(self) -> Iterator[Cluster]:
         """Everything up and ready; stopped on leaving, whatever happens."""
-        if running := self.stack.running():
-            raise Problem(f"{', '.join(running)} still runs on {self.settings.data}.\nEnd it with: make down")
-        if any(status.pid for status in self._services.status()):
-            raise Problem(f"Services run on {self.settings.data}.\nEnd them with: make down, or name another folder")
-        try:
-            self._services.up()
-            asyncio.run(topics.create(self.settings))
-            for role, port in self.stack.view_ports.items():
-                self._tell(f"{role} worker: starting")
-                self.stack.start_worker(role, role, port)
-            self._await_ready()
-            yield self
-        finally:
-            self._tell("stopping workers and services")
-            self.stack.stop()
-            self._services.down()
+        with self.stack.alone():
+            if any(status.pid for status in self._services.status()):
+                raise Problem(
+                    f"Services run on {self.settings.data}.\nEnd them with: make down, or name another folder"
+                )
+            with self._services.running():
+                try:
+                    asyncio.run(topics.create(self.settings))
+                    for role, port in self.stack.view_ports.items():
+                        self._tell(f"{role} worker: starting")
+                        self.stack.start_worker(role, role, port)
+                    self._await_ready()
+                    yield self
+                finally:
+                    self._tell("stopping workers and services")
+                    self.stack.stop()
 
     def kill_worker(self, role: Role) -> None:
         """End the worker of a role as a crash does, and start it again.

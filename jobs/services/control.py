@@ -44,10 +44,6 @@ class Services:
         self._report = report
         self._services: dict[Name, Service] = {kind.name: kind(settings) for kind in _KINDS}
 
-    def refuse_missing(self) -> None:
-        """Raises a Problem when they could not be started here; it says what is missing and how to get it."""
-        self._means_to_start()
-
     def up(self, names: Sequence[Name] = ALL) -> None:
         """Starts what is down, all at once, and waits until everything named is healthy."""
         way = self._way(self._means_to_start())
@@ -58,6 +54,19 @@ class Services:
         """Ends what runs, all at once and in order, and waits for it."""
         with self._turn():
             self._started_way().stop(self._chosen(names))
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Everything up and healthy; on leaving, whatever happens, what was down before is ended again."""
+        way, services = self._way(self._means_to_start()), self._chosen(ALL)
+        started: list[Name] = []
+        try:
+            with self._turn():
+                started = [one.name for one in way.status(services) if one.pid is None]
+                way.up(services)
+            yield
+        finally:
+            self.down(started)
 
     def start(self, name: Name) -> None:
         """Starts one service and waits until it is healthy."""

@@ -11,12 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from jobs import topics
+from jobs.cli import app
 from jobs.problem import Problem
 from jobs.services import ALL, Services
 from jobs.services.containers import COMPOSE, Containers, variables
 from jobs.services.service import Name
-from tests.services import settings_in
+from jobs.stack import as_environment
+from streams.settings import PREFIX
+from tests.services import free_ports, settings_in
 
 FAKE = Path(__file__).with_name("fake_docker.py")
 PRINTED = {"--ansi", "never", "--progress", "plain"}
@@ -128,6 +133,25 @@ def test_each_step_is_told(services: Services, told: list[tuple[Name, str]]) -> 
     assert told == [("kafka", step) for step in steps]
 
 
+def test_a_run_that_fails_ends_only_the_services_that_it_started(
+    services: Services, fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(*_: object) -> list[str]:
+        assert all(pids(services).values())
+        raise Problem("This cluster was born with other numbers")
+
+    services.up(["kafka"])
+    before = pids(services)
+    monkeypatch.setattr(topics, "create", refused)
+    first, second = free_ports(2)
+    environment = {**as_environment(services.settings), f"{PREFIX}GATEWAY_PORTS": f"{first},{second}"}
+    ended = CliRunner().invoke(app, ["run"], env=environment)
+    assert "other numbers" in str(ended.exception)
+    assert pids(services) == before
+    assert fake.commands()[-1] == ["stop", "--timeout", "30", "redis", "cassandra"]
+    services.down()
+
+
 def test_a_failed_start_is_told_with_the_last_words(services: Services, fake: Fake) -> None:
     (fake.home / "broken").write_text("up")
     with pytest.raises(Problem, match=r"(?s)docker up --detach --wait.*up failed.*the last words"):
@@ -159,7 +183,7 @@ def test_without_anything_both_ways_are_named(services: Services, fake: Fake, mo
     monkeypatch.setattr("jobs.needs.may_install_redis", lambda: False)
     (fake.home / "engine").unlink()
     with pytest.raises(Problem) as problem:
-        services.refuse_missing()
+        services.up()
     for word in ("openjdk-17", "install maven", "install redis", "Cannot connect", "systemctl start docker"):
         assert word in str(problem.value)
     assert not services.settings.data.exists()
