@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import typer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaConnectionError, KafkaError, RequestTimedOutError, TopicAlreadyExistsError, for_code
 from rich.console import Console
 from rich.table import Table
 
@@ -20,7 +20,10 @@ from jobs.problem import Problem
 from streams.settings import Settings
 from topics.catalog import CATALOG
 
-_TIMEOUT_MS: Final = 15_000
+_TIMEOUT_MS: Final = 60_000  # a machine may stall for long
+_CREATE_MS: Final = _TIMEOUT_MS // 2  # less: that the broker is late is to be heard from itself
+#: Made; made by another process meanwhile; not made yet.
+_UNDER_WAY: Final = {0, TopicAlreadyExistsError.errno, RequestTimedOutError.errno}
 _POLL_S: Final = 0.05
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="The pipeline's topics on the broker.")
@@ -55,7 +58,7 @@ async def create(settings: Settings) -> list[str]:
     """Creates the topics that are missing and gives their names.
 
     Raises:
-        Problem: a topic exists with another partition count, or the broker is away or refuses.
+        Problem: a topic exists with another partition count, or the broker is away, slow, or refuses.
     """
     async with _admin(settings) as admin:
         there = await _counts(admin)
@@ -72,7 +75,7 @@ async def create(settings: Settings) -> list[str]:
             )
             for topic in missing
         ]
-        answer = await admin.create_topics(new, timeout_ms=_TIMEOUT_MS)
+        answer = await admin.create_topics(new, timeout_ms=_CREATE_MS)
         _refuse_errors(answer.topic_errors)
         await _await_topics(admin, {topic.name for topic in missing})
         return [topic.name for topic in missing]
@@ -110,6 +113,10 @@ async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
             f"No broker answers at {settings.kafka_bootstrap}. Start one (`linkcast services up`), or say where it is: "
             "LINKCAST_KAFKA_BOOTSTRAP."
         ) from None
+    except (TimeoutError, RequestTimedOutError):
+        raise Problem(
+            f"The broker at {settings.kafka_bootstrap} is slow: no answer for {_TIMEOUT_MS // 1000} s. Try it again."
+        ) from None
     except KafkaError as error:
         raise Problem(f"The broker refused: {error}") from error
     finally:
@@ -122,9 +129,15 @@ async def _counts(admin: AIOKafkaAdminClient) -> dict[str, int]:
 
 async def _await_topics(admin: AIOKafkaAdminClient, names: set[str]) -> None:
     """Waits until the broker itself knows topics that its controller has made, and each partition has a leader."""
-    async with asyncio.timeout(_TIMEOUT_MS / 1000):
-        while not names <= _led(await admin.describe_topics()):  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(_POLL_S)
+    try:
+        async with asyncio.timeout(_TIMEOUT_MS / 1000):
+            while not names <= _led(await admin.describe_topics()):  # noqa: ASYNC110 - there is no event to wait for
+                await asyncio.sleep(_POLL_S)
+    except TimeoutError:
+        raise Problem(
+            f"The broker is slow: not all topics that it was asked for are there after {_TIMEOUT_MS // 1000} s. Go on "
+            "with: linkcast topics create"
+        ) from None
 
 
 def _led(described: list[dict[str, Any]]) -> set[str]:
@@ -132,11 +145,7 @@ def _led(described: list[dict[str, Any]]) -> set[str]:
 
 
 def _refuse_errors(answers: Iterable[tuple[str, int, str | None]]) -> None:
-    """Raises a Problem for what the broker did not create; what another process created meanwhile is as good."""
-    failed = [
-        f"  {name}: {text or for_code(code).__name__}"
-        for name, code, text in answers
-        if code not in {0, TopicAlreadyExistsError.errno}
-    ]
+    """Raises a Problem for what the broker will not create."""
+    failed = [f"  {name}: {text or for_code(code).__name__}" for name, code, text in answers if code not in _UNDER_WAY]
     if failed:
         raise Problem("The broker did not create:\n" + "\n".join(failed))
