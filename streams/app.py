@@ -13,7 +13,7 @@ from streams.announce import Announced
 from streams.batches.errors import UnavailableError
 from streams.batches.kind import LaneKind
 from streams.batches.lane import Lane
-from streams.batches.role import RoleApp, RoleConfig, broker_answers, running, until, wall_ms
+from streams.batches.role import RoleApp, RoleConfig, broker_is_prepared, running, until, wall_ms
 from streams.groups import core as groups
 from streams.links import core as links
 from streams.metrics.collector import Sources, registry_of
@@ -72,6 +72,10 @@ class Worker:
         self.views = ViewServer(
             settings, self.config.kafka, self._stores, self.state, self.metrics, self._requests, self._read
         )
+
+    async def may_begin(self, stop: asyncio.Event) -> bool:
+        """Wait until its broker and its topics are there; False when told to stop before."""
+        return await broker_is_prepared(self.config, self._kinds(), stop)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Worker]:
@@ -220,8 +224,8 @@ class Worker:
 
 
 async def run(role: Role, settings: Settings, name: str, stop: asyncio.Event) -> None:
-    """Run a worker until `stop` is set or it fails. It may begin before its broker does."""
+    """Run a worker until `stop` is set or it fails. It may begin before its broker and its topics are there."""
     worker = Worker(role, settings, name)
-    if await broker_answers(worker.config, stop):
+    if await worker.may_begin(stop):
         async with worker.running():
             await worker.wait(stop)

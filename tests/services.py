@@ -113,12 +113,17 @@ def free_ports(count: int) -> list[int]:
 
 async def recreate_topics(settings: Settings) -> None:
     """Deletes every topic but the broker's own, and creates the catalogue's."""
+    await delete_topics(settings)
+    await create(settings)
+
+
+async def delete_topics(settings: Settings) -> None:
+    """Deletes every topic but the broker's own."""
     async with admin_of(settings) as admin:
         if there := await ours(settings):
             await admin.delete_topics(there)
         while await ours(settings):  # noqa: ASYNC110 - deletion goes on behind the answer, without an event
             await asyncio.sleep(0.05)
-    await create(settings)
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 
 import faust
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaError
 from faust.app.base import BootStrategy
 from faust.types import TP
 from mode.supervisors import CrashingSupervisor
@@ -35,6 +35,7 @@ _STOP_S: Final = 20.0
 _REBALANCE_S: Final = 30.0  # members that don't join again within it are left out
 _REQUEST_S: Final = _REBALANCE_S + 10.0  # joining is answered when all have joined, or that time is over
 _BROKER_PAUSE_S: Final = 1.0
+_TELL_S: Final = 30.0
 
 
 @dataclass(frozen=True)
@@ -305,7 +306,7 @@ async def run_worker(
     Raises:
         BaseException: what stopped the worker, if not `stop`.
     """
-    if not await broker_answers(config, stop):
+    if not await broker_is_prepared(config, kinds, stop):
         return
     async with running(RoleApp(config, kinds, lane_class=lane_class)) as app:
         if started is not None:
@@ -327,18 +328,33 @@ async def until(app: RoleApp, stop: asyncio.Event) -> None:
         raise app.failure.result()
 
 
-async def broker_answers(config: RoleConfig, stop: asyncio.Event) -> bool:
-    """Wait for a broker for as long as it takes; False when told to stop before."""
+async def broker_is_prepared(config: RoleConfig, kinds: Sequence[LaneKind], stop: asyncio.Event) -> bool:
+    """Wait for a broker with the topics of these kinds, for as long as it takes; False when told to stop before.
+
+    Whoever joins its group before all of its topics are there is not given those that come later.
+    """
+    needed = {topic.name for kind in kinds for topic in (*kind.inputs, kind.changelog) if topic is not None}
+    told, told_at = "", 0.0
     while not stop.is_set():
-        client = AIOKafkaClient(**config.kafka)
-        try:
-            await client.bootstrap()
-        except KafkaConnectionError as error:
-            log.warning("no broker yet: %s", error)
-        else:
+        lacks, now = await _lacks(config, needed), time.monotonic()
+        if not lacks:
             return True
-        finally:
-            await client.close()
+        if lacks != told or now - told_at > _TELL_S:
+            log.warning(lacks)
+            told, told_at = lacks, now
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _BROKER_PAUSE_S)
     return False
+
+
+async def _lacks(config: RoleConfig, needed: set[str]) -> str:
+    """What is not there yet; empty when all is. Asks for all topics: naming one may make it, with a wrong count."""
+    client = AIOKafkaClient(**config.kafka)
+    try:
+        await client.bootstrap()
+        missing = needed - (await client.fetch_all_metadata()).topics()
+    except KafkaError as error:
+        return f"no broker yet: {error}"
+    finally:
+        await client.close()
+    return f"no topic {', '.join(sorted(missing))} yet: linkcast topics create" if missing else ""

@@ -1,14 +1,25 @@
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from jobs.problem import Problem
+from jobs.services import Services
+from jobs.stack import ask
 from jobs.topics import counts, create
+from streams.app import run
+from streams.links import core as links
 from streams.settings import Settings, load
-from tests.services import admin_of, free_ports
-from topics.catalog import CATALOG, MESSAGES
+from streams.users import core as users
+from tests.services import admin_of, delete_topics, free_ports, own_settings
+from topics.catalog import CATALOG, LINKS_CHANGELOG, MESSAGES, USERS_CHANGELOG
+
+#: What a users worker reads.
+NEEDED = {topic.name for topic in (*users.INPUTS, *links.INPUTS, USERS_CHANGELOG, LINKS_CHANGELOG)}
 
 
 async def test_every_topic_of_the_catalogue_is_there_with_its_partitions(fresh_topics: Settings) -> None:
@@ -49,3 +60,29 @@ async def test_without_a_broker_its_address_is_told() -> None:
     (port,) = free_ports(1)
     with pytest.raises(Problem, match=f"No broker answers at 127.0.0.1:{port}"):
         await create(load(kafka_port=port))
+
+
+async def test_a_worker_that_starts_before_its_topics_names_them_and_serves_when_they_are_there(
+    services: Services, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    services.up()
+    await delete_topics(services.settings)
+    own, stop = own_settings(services.settings, tmp_path), asyncio.Event()
+    worker = asyncio.create_task(run("users", own, "early", stop))
+    try:
+        await asyncio.sleep(2)
+        assert [line for line in caplog.messages if "linkcast topics create" in line] == [
+            f"no topic {', '.join(sorted(NEEDED))} yet: linkcast topics create"
+        ]
+        await create(own)
+        async with asyncio.timeout(30):
+            while not await asyncio.to_thread(ask, f"http://{own.host}:{own.view_port}/ready"):
+                assert not worker.done()
+                await asyncio.sleep(0.1)
+        health = await asyncio.to_thread(ask, f"http://{own.host}:{own.view_port}/health")
+    finally:
+        stop.set()
+        await worker
+    assert health is not None
+    lanes = {(lane["kind"], lane["partition"]): lane["status"] for lane in health["lanes"]}
+    assert lanes == dict.fromkeys([*(("users", n) for n in range(own.partitions)), ("links", 0)], "serving")
