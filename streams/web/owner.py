@@ -7,6 +7,7 @@ for, a while; then the answer is 503 `owner_unknown`.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol, TypeVar
 
@@ -34,6 +35,7 @@ from streams.web.tokens import Claims, Tokens
 from streams.web.views import VIEWS
 from topics.codec import encode
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _OWNER_S: Final = 5.0  # how long an owner is looked for
@@ -178,6 +180,8 @@ class OwnerClient:
             raise ProblemError("owner_unknown") from None
         if response.status == web.HTTPOk.status_code:
             return body
+        if response.status == web.HTTPUnauthorized.status_code:
+            log.warning("the worker at %s takes no token of this one: token_keys differ, or clocks", url)
         raise _told(body)
 
 

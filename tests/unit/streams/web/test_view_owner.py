@@ -14,7 +14,7 @@ from streams.web import owner
 from streams.web.of_groups import RecentAsk
 from streams.web.pages import Window
 from streams.web.problems import ProblemError
-from streams.web.tokens import Claims
+from streams.web.tokens import Claims, Tokens
 from streams.web.views import VIEWS
 from tests.cores import Partition, create, groups, send
 from tests.views import TOKENS, Cores, Views, path_of
@@ -85,6 +85,17 @@ async def test_without_an_owner_the_answer_is_ask_again(told: str | None, monkey
             other.directory.owner(Owner("groups", 0, other.url if told == "itself" else told))
         status, problem = await other.get(GROUP)
         assert (status, problem["code"]) == (503, "owner_unknown")
+
+
+async def test_a_worker_whose_token_an_owner_refuses_says_so_and_names_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(owner, "_OWNER_S", 0.0)
+    async with Views(Tokens({"its": "i" * 40}, "linkcast"), Cores()) as views, Views(TOKENS) as other:
+        views.owns(other.directory)
+        status, problem = await other.get(GROUP)
+    assert (status, problem["code"]) == (503, "owner_unknown")
+    assert f"the worker at {views.url} takes no token of this one: token_keys differ, or clocks" in caplog.messages
 
 
 @pytest.mark.parametrize(
