@@ -30,6 +30,7 @@ _WAIT_MS: Final = 200
 _STUCK_WAITS: Final = 150
 _PAGE_ROWS: Final = 2_000
 _REQUEST_S: Final = 30.0
+_TABLE: Final = "messages"
 _COLUMNS: Final = (
     *("app", "group_id", "channel", "seq", "prev", "counter", "version", "map_version", "sender", "device"),
     *("client_id", "at", "body", "kind", "audience", "audience_version", "mentions"),
@@ -140,7 +141,7 @@ async def _read_topic(
 
 
 def _read_cassandra(place: Place, progress: Progress) -> list[StoredMessage]:
-    """Every row of the table of messages."""
+    """Every row of the table of messages; none where nobody made it yet."""
     profile = ExecutionProfile(
         load_balancing_policy=RoundRobinPolicy(), request_timeout=_REQUEST_S, row_factory=tuple_factory
     )
@@ -151,7 +152,10 @@ def _read_cassandra(place: Place, progress: Progress) -> list[StoredMessage]:
     )
     try:
         session = cluster.connect()
-        query = f"SELECT {', '.join(_COLUMNS)} FROM {place.keyspace}.messages"  # noqa: S608 - names of ours
+        known = cluster.metadata.keyspaces.get(place.keyspace)
+        if known is None or _TABLE not in known.tables:
+            return []
+        query = f"SELECT {', '.join(_COLUMNS)} FROM {place.keyspace}.{_TABLE}"  # noqa: S608 - names of ours
         rows: list[StoredMessage] = []
         for row in session.execute(SimpleStatement(query, fetch_size=_PAGE_ROWS)):
             rows.append(_stored(row))

@@ -126,6 +126,13 @@ async def test_a_row_lost_in_cassandra_is_seen(settings: Settings, stored: World
     assert report.rules == {"not_stored": 1}
 
 
+@pytest.mark.parametrize("keyspace", ["never_made", "system"])
+async def test_without_a_table_of_messages_none_is_stored(settings: Settings, stored: World, keyspace: str) -> None:
+    world = await read_run(settings.model_copy(update={"keyspace": keyspace}))
+    assert world.stored == []
+    assert judge(world, settled=True).rules == {"not_stored": len(stored.stored or [])}
+
+
 async def test_an_entry_lost_in_redis_is_seen(settings: Settings, stored: World) -> None:
     assert stored.cached is not None
     async with Redis.from_url(settings.redis_url) as redis:
