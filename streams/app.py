@@ -63,7 +63,7 @@ class Worker:
             session_s=settings.session_timeout_ms / 1000,
             heartbeat_s=settings.heartbeat_ms / 1000,
         )
-        self._stores = Stores(settings)
+        self._stores = Stores(settings, writes=role == "sinks")
         self._effects = StoreEffects(self._stores.table, self._stores.cache)
         self._final = FinalEffects(self._stores.state)
         self._app: RoleApp | None = None

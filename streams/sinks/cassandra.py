@@ -28,6 +28,14 @@ class HistoryTable:
         )
         self.seconds = self._session.seconds  #: of requests answered
 
+    async def connect(self) -> None:
+        """Connect unless it is; the table is there then.
+
+        Raises:
+            AwayError: Cassandra does not answer.
+        """
+        await self._session.connect()
+
     async def write(self, writing: Writing[Message]) -> None:
         """Write what is left.
 

@@ -83,6 +83,14 @@ class CassandraSession:
         self.seconds = {"write": Spread(STEP_BOUNDS_S), "read": Spread(STEP_BOUNDS_S)}  #: of requests answered
         self._in_flight = asyncio.Semaphore(limits.STORE_IN_FLIGHT)
 
+    async def connect(self) -> None:
+        """Connect unless it is; the tables are there then.
+
+        Raises:
+            AwayError: Cassandra does not answer.
+        """
+        await self._connected()
+
     async def write(self, writing: Writing[T], row_of: Callable[[T], Row]) -> None:
         """Write what is left.
 

@@ -72,6 +72,12 @@ async def verdict_of(settings: Settings, group: str, url: str, wait_s: float = 3
     return await verify_relations(settings, [f"{APP}:{group}"], wait_s, url)
 
 
+async def test_sinks_that_heard_of_nothing_yet_have_their_tables(settings: Settings) -> None:
+    async with asyncio.timeout(120), Worker("sinks", settings, "sinks").running():
+        verdict = await verify_relations(settings)
+    assert (verdict.groups, verdict.good) == (0, True)
+
+
 async def test_the_final_state_of_a_server_says_what_the_views_say(settings: Settings, group: str) -> None:
     async with asyncio.timeout(120), town(settings, group) as (back_end, url):
         verdict = await verdict_of(settings, group, url)

@@ -23,6 +23,14 @@ class FinalState:
         )
         self.seconds = self._session.seconds  #: of requests answered
 
+    async def connect(self) -> None:
+        """Connect unless it is; the tables are there then.
+
+        Raises:
+            AwayError: Cassandra does not answer.
+        """
+        await self._session.connect()
+
     async def write(self, writing: Writing[Change]) -> list[Refusal]:
         """Write what is left of these changes; what was refused, by its index among them.
 
