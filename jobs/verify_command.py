@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Final
@@ -96,7 +97,7 @@ async def verify_relations(
     Args:
         settings: where everything is.
         groups: `app:group`, each.
-        wait_s: how long to wait for the final state to have its tables, and then to catch up.
+        wait_s: how long to wait for the final state to have its tables, then for views to answer and it to catch up.
         url: where a worker's views are; None: as the settings say.
 
     Raises:
@@ -115,13 +116,14 @@ async def verify_relations(
         stored: FinalReader = await until_there(asyncio.to_thread, FinalReader, settings)
     except (NoHostAvailable, DriverException, NoTablesError) as error:
         raise Problem(f"The final state cannot be read: {error}\nIs Cassandra up, and did the sinks run?") from error
+    until = time.monotonic() + wait_s
     with _progress() as progress:
         task = progress.add_task("groups")
         try:
             async with aiohttp.ClientSession() as http:
-                reader = ViewReader(settings, http, url)
+                reader = ViewReader(settings, http, until, url)
                 return await judge_relations(
-                    stored, reader, only, wait_s, lambda done, of: progress.update(task, completed=done, total=of)
+                    stored, reader, only, until, lambda done, of: progress.update(task, completed=done, total=of)
                 )
         except (NoHostAvailable, DriverException) as error:
             raise Problem(f"The final state cannot be read: {error}") from error

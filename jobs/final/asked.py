@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
 import aiohttp
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_fixed
 
 from jobs.final.state import GroupId, GroupState
 from jobs.problem import Problem
@@ -15,6 +17,7 @@ from streams.web.tokens import Claims, Tokens
 
 _TOKEN_S: Final = 3_600.0
 _ASK_S: Final = 15.0
+_AGAIN_S: Final = 1.0  # what `Retry-After` says
 _PAGE: Final = "500"
 _PROFILE: Final[dict[str, Any]] = {
     "name": "",
@@ -27,13 +30,30 @@ _PROFILE: Final[dict[str, Any]] = {
 }
 
 
-class ViewReader:
-    """Asks the views of any worker, as an admin of each app."""
+class _AwayError(Problem):
+    """The views do not answer, or not now: the same may be answered later."""
 
-    def __init__(self, settings: Settings, http: aiohttp.ClientSession, url: str | None = None) -> None:
+
+class ViewReader:
+    """Asks the views of any worker, as an admin of each app.
+
+    Args:
+        settings: where they are, and what opens them.
+        http: what they are asked by.
+        until: up to then, by the monotonic clock, what is not answered now is asked again.
+        url: where they are, if it is elsewhere.
+    """
+
+    def __init__(self, settings: Settings, http: aiohttp.ClientSession, until: float, url: str | None = None) -> None:
         self._tokens = Tokens.of(settings)
         self._http = http
         self._url = url or f"http://{settings.host}:{settings.view_port}"
+        self._patiently = AsyncRetrying(
+            retry=retry_if_exception_type(_AwayError),
+            stop=lambda _: time.monotonic() > until,
+            wait=wait_fixed(_AGAIN_S),
+            reraise=True,
+        )
 
     async def read(self, group: GroupId) -> GroupState | None:
         """All that is told of a group; None if there is none."""
@@ -139,6 +159,9 @@ class ViewReader:
 
     async def _get(self, group: GroupId, path: str, **query: str) -> Any:
         """The answer; None for what does not exist."""
+        return await self._patiently(self._ask, group, path, query)
+
+    async def _ask(self, group: GroupId, path: str, query: Mapping[str, str]) -> Any:
         token = self._tokens.mint(Claims(group.app, "admin", "verify"), _TOKEN_S)
         url = f"{self._url}/v1/apps/{group.app}/groups/{group.group}{path}"
         headers, timeout = {"Authorization": f"Bearer {token}"}, aiohttp.ClientTimeout(total=_ASK_S)
@@ -146,11 +169,12 @@ class ViewReader:
             async with self._http.get(url, params=query, headers=headers, timeout=timeout) as response:
                 answer = await response.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise Problem(f"The views do not answer at {self._url}: {error!r}\nIs a worker running?") from error
+            raise _AwayError(f"The views do not answer at {self._url}: {error!r}\nIs a worker running?") from error
         if response.status == HTTPStatus.NOT_FOUND:
             return None
         if response.status != HTTPStatus.OK:
-            raise Problem(f"{url} answers {response.status}: {answer.get('detail')}")
+            away = response.status == HTTPStatus.SERVICE_UNAVAILABLE
+            raise (_AwayError if away else Problem)(f"{url} answers {response.status}: {answer.get('detail')}")
         return answer
 
 
