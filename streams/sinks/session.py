@@ -136,7 +136,10 @@ class CassandraSession:
         connection = await self._connected()
         prepared = connection.prepared[statement]
         began = time.perf_counter()
-        found = await asyncio.gather(*(self._ask(connection, prepared.bind(values)) for values in asked))
+        try:
+            found = await asyncio.gather(*(self._ask(connection, prepared.bind(values)) for values in asked))
+        except InvalidRequest as error:  # its table was dropped, or is another's by that name
+            raise self._lost(connection, error) from error
         self.seconds["read"].add(time.perf_counter() - began)
         return found
 
@@ -170,8 +173,11 @@ class CassandraSession:
         """A row is only given up if the table is there: it may have been dropped, or be another's by that name."""
         if not isinstance(error, InvalidRequest):
             return [Refusal(run.rows[0][0], f"{type(error).__name__}: {error}")]
-        for statement in self._tables:
-            await self._ask(connection, statement)
+        try:
+            for statement in self._tables:
+                await self._ask(connection, statement)
+        except InvalidRequest as unmade:
+            raise self._lost(connection, unmade) from unmade
         try:
             await self._ask(connection, _statement(connection, run, row_of))
         except InvalidRequest as again:
@@ -207,8 +213,7 @@ class CassandraSession:
         except InvalidRequest:
             raise
         except NoHostAvailable as error:
-            self._drop(connection)
-            raise AwayError("cassandra", _brief(error)) from error
+            raise self._lost(connection, error) from error
         except Exception as error:  # whatever the driver or the node met: a time-out, a lost connection, overload
             raise AwayError("cassandra", _brief(error)) from error
 
@@ -235,11 +240,12 @@ class CassandraSession:
         finally:
             self._connecting = None
 
-    def _drop(self, connection: _Connection) -> None:
-        """All hosts are gone: the next use connects anew."""
+    def _lost(self, connection: _Connection, error: Exception) -> AwayError:
+        """All hosts are gone, or a table: the next use connects anew, and makes the tables."""
         if self._connection is connection:
             self._connection = None
             asyncio.get_running_loop().run_in_executor(None, connection.cluster.shutdown)
+        return AwayError("cassandra", _brief(error))
 
 
 def _open(settings: Settings, tables: Sequence[str], statements: Mapping[str, str]) -> _Connection:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -14,7 +15,7 @@ from jobs.services import Services
 from streams.settings import Settings
 from streams.sinks.cassandra import HistoryTable, message_runs
 from streams.sinks.core import Entry
-from streams.sinks.patience import patiently
+from streams.sinks.patience import AwayError, patiently
 from streams.sinks.redis import EPOCH, recent_key
 from streams.sinks.session import Writing
 from streams.sinks.stores import Stores
@@ -23,6 +24,7 @@ from streams.web.pages import ChannelId, Window
 from streams.web.reader import MessageReader, Recent
 from streams.web.tail import HistoryTail
 from streams.web.tokens import Claims
+from tests.services import forget_stored, own_settings
 from topics import limits
 from topics.codec import encode
 from topics.messages import Message
@@ -37,6 +39,20 @@ def settings(services: Services) -> Settings:
 @pytest.fixture
 async def stores(settings: Settings) -> AsyncIterator[Stores]:
     async with Stores(settings) as stores:
+        yield stores
+
+
+@pytest.fixture
+def own(settings: Settings, tmp_path: Path) -> Iterator[Settings]:
+    """A keyspace that a test may damage."""
+    own = own_settings(settings, tmp_path)
+    yield own
+    forget_stored(own)
+
+
+@pytest.fixture
+async def own_stores(own: Settings) -> AsyncIterator[Stores]:
+    async with Stores(own) as stores:
         yield stores
 
 
@@ -118,6 +134,27 @@ async def test_a_dropped_table_is_made_again_and_refuses_nothing(
     writing = await write(stores.table, talk(group, range(1, 40)))
     assert writing.refused == []
     assert sorted(await stores.table.read("app", group, "main", 1, 99)) == list(range(1, 40))
+
+
+@pytest.mark.parametrize("gone", ["TABLE {}.messages", "KEYSPACE {}"])
+async def test_what_was_dropped_is_away_to_a_reader_until_it_is_made_again(
+    own: Settings, own_stores: Stores, group: str, gone: str
+) -> None:
+    await write(own_stores.table, talk(group, [1]))
+    session_of(own_stores.table).execute(f"DROP {gone.format(own.keyspace)}", timeout=30)
+    with pytest.raises(AwayError):
+        await own_stores.table.read("app", group, "main", 1, 9)
+    assert await own_stores.table.read("app", group, "main", 1, 9) == {}
+
+
+async def test_a_table_that_cannot_be_mended_is_waited_for(own: Settings, own_stores: Stores, group: str) -> None:
+    await write(own_stores.table, talk(group, [1]))
+    for change in ("DROP mentions", "ADD mentions blob", "DROP mentions"):
+        session_of(own_stores.table).execute(f"ALTER TABLE {own.keyspace}.messages {change}", timeout=30)
+    writing = Writing(message_runs(talk(group, [2])))
+    with pytest.raises(AwayError, match="mentions"):
+        await own_stores.table.write(writing)
+    assert len(writing.left) == 1
 
 
 @pytest.mark.parametrize(("size", "name"), [(0, 0), (0, limits.ID_CHARS), (150, 0), (400, limits.ID_CHARS)])
