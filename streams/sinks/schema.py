@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+from streams.sinks.making import Made
 from topics import limits
 from topics.messages import Message
 
@@ -16,8 +17,8 @@ COLUMNS: Final = (
 )
 
 
-def create(keyspace: str, replication: int) -> tuple[str, ...]:
-    """Statements that make the keyspace and its table; harmless where they exist."""
+def create(keyspace: str, replication: int) -> tuple[Made, ...]:
+    """The keyspace and its table."""
     keyspace_made = (
         f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = "
         f"{{'class': 'NetworkTopologyStrategy', 'replication_factor': {replication}}}"
@@ -40,7 +41,11 @@ def create(keyspace: str, replication: int) -> tuple[str, ...]:
     )
     # A table of 0.1.0 has no such column.
     mentions_added = f"ALTER TABLE {keyspace}.messages ADD IF NOT EXISTS mentions text"
-    return keyspace_made, table_made, mentions_added
+    return (
+        Made(keyspace_made, keyspace),
+        Made(table_made, keyspace, "messages"),
+        Made(mentions_added, keyspace, "messages", "mentions"),
+    )
 
 
 def insert(keyspace: str) -> str:

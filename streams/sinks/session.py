@@ -21,6 +21,7 @@ from cassandra.query import BatchStatement, BatchType, BoundStatement, PreparedS
 
 from streams.batches.counters import STEP_BOUNDS_S, Spread
 from streams.settings import Settings
+from streams.sinks.making import Made, OneNodePolicy
 from streams.sinks.patience import AwayError
 from streams.sinks.runs import Run
 from topics import limits
@@ -28,8 +29,10 @@ from topics import limits
 T = TypeVar("T")
 
 _REQUEST_S: Final = 5.0
+_MAKE_S: Final = 30.0  # a table: the driver waits 10 s until the nodes agree on it
 _CONNECT_S: Final = 3.0
 _AGAIN_S: Final = 0.5  # after a failed connect nobody tries for so long: one is dear
+_MAKING: Final = "making"  # the profile of what makes tables
 _YIELD_EVERY: Final = 8  # statements bound before others get their turn on the loop
 
 
@@ -69,11 +72,11 @@ class CassandraSession:
 
     Args:
         settings: where Cassandra is.
-        tables: statements that make what is needed; harmless where it exists.
+        tables: what is needed, in the order of making it.
         statements: those used, by name.
     """
 
-    def __init__(self, settings: Settings, tables: Sequence[str], statements: Mapping[str, str]) -> None:
+    def __init__(self, settings: Settings, tables: Sequence[Made], statements: Mapping[str, str]) -> None:
         self._settings = settings
         self._tables = tables
         self._statements = statements
@@ -174,8 +177,8 @@ class CassandraSession:
         if not isinstance(error, InvalidRequest):
             return [Refusal(run.rows[0][0], f"{type(error).__name__}: {error}")]
         try:
-            for statement in self._tables:
-                await self._ask(connection, statement)
+            for made in self._tables:  # all: what is known of them may be older than this error
+                await self._ask(connection, made.statement, _MAKING)
         except InvalidRequest as unmade:
             raise self._lost(connection, unmade) from unmade
         try:
@@ -184,7 +187,12 @@ class CassandraSession:
             return [Refusal(run.rows[0][0], str(again))]
         return []
 
-    async def _ask(self, connection: _Connection, statement: Any) -> list[tuple[Any, ...]]:  # Any: the driver's
+    async def _ask(
+        self,
+        connection: _Connection,
+        statement: Any,  # Any: the driver's
+        profile: object = EXEC_PROFILE_DEFAULT,
+    ) -> list[tuple[Any, ...]]:
         """One request's rows.
 
         Raises:
@@ -207,7 +215,7 @@ class CassandraSession:
                 loop.call_soon_threadsafe(settle, rows, error)
 
         try:
-            request = connection.session.execute_async(statement)
+            request = connection.session.execute_async(statement, execution_profile=profile)
             request.add_callbacks(tell, lambda error: tell(None, error))
             return await answer or []
         except InvalidRequest:
@@ -248,8 +256,8 @@ class CassandraSession:
         return AwayError("cassandra", _brief(error))
 
 
-def _open(settings: Settings, tables: Sequence[str], statements: Mapping[str, str]) -> _Connection:
-    """Connects, makes the tables if need be, prepares. Blocks."""
+def _open(settings: Settings, tables: Sequence[Made], statements: Mapping[str, str]) -> _Connection:
+    """Connects, makes what is missing, prepares. Blocks."""
     profile = ExecutionProfile(
         load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy(settings.cassandra_datacenter)),
         retry_policy=FallthroughRetryPolicy(),  # whoever asks knows better whether to ask again
@@ -257,10 +265,13 @@ def _open(settings: Settings, tables: Sequence[str], statements: Mapping[str, st
         request_timeout=_REQUEST_S,
         row_factory=tuple_factory,
     )
+    making = ExecutionProfile(
+        load_balancing_policy=OneNodePolicy(settings.cassandra_datacenter), request_timeout=_MAKE_S
+    )
     cluster = Cluster(
         settings.cassandra_contact_points,
         port=settings.cassandra_port,
-        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+        execution_profiles={EXEC_PROFILE_DEFAULT: profile, _MAKING: making},
         protocol_version=5,
         compression=False,
         connect_timeout=_CONNECT_S,
@@ -268,8 +279,9 @@ def _open(settings: Settings, tables: Sequence[str], statements: Mapping[str, st
     )
     try:
         session = cluster.connect()
-        for statement in tables:
-            session.execute(statement)
+        for made in tables:
+            if not made.is_in(cluster.metadata):
+                session.execute(made.statement, execution_profile=_MAKING)
         prepared = {name: session.prepare(statement) for name, statement in statements.items()}
     except BaseException:
         cluster.shutdown()

@@ -15,9 +15,10 @@ from jobs.services import Services
 from streams.settings import Settings
 from streams.sinks.cassandra import HistoryTable, message_runs
 from streams.sinks.core import Entry
+from streams.sinks.making import Made
 from streams.sinks.patience import AwayError, patiently
 from streams.sinks.redis import EPOCH, recent_key
-from streams.sinks.session import Writing
+from streams.sinks.session import CassandraSession, Writing
 from streams.sinks.stores import Stores
 from streams.web.owners import Directory
 from streams.web.pages import ChannelId, Window
@@ -134,6 +135,18 @@ async def test_a_dropped_table_is_made_again_and_refuses_nothing(
     writing = await write(stores.table, talk(group, range(1, 40)))
     assert writing.refused == []
     assert sorted(await stores.table.read("app", group, "main", 1, 99)) == list(range(1, 40))
+
+
+async def test_only_what_is_missing_is_made(own: Settings, own_stores: Stores, group: str) -> None:
+    await write(own_stores.table, talk(group, [1]))
+    table = own.keyspace, "messages"
+    made = Made("refused if it were tried", own.keyspace), Made("and so", *table), Made("and so", *table, "mentions")
+    added = Made(f"ALTER TABLE {own.keyspace}.messages ADD more text", *table, "more")
+    for missing in ((), (added,), (added,)):
+        session = CassandraSession(own, (*made, *missing), {})
+        await session.connect()
+        await session.close()
+    await write(own_stores.table, talk(group, [2]))
 
 
 @pytest.mark.parametrize("gone", ["TABLE {}.messages", "KEYSPACE {}"])

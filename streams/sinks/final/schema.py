@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from streams.sinks.making import Made
+
 #: Ordinals in one partition of members, of who holds a role, of who is on a list; fixed at the birth of a cluster.
 ORDINALS: Final = 65_536
 #: Events in one partition; fixed at the birth of a cluster.
@@ -178,13 +180,13 @@ TABLES: Final = (
 )
 
 
-def create(keyspace: str, replication: int) -> tuple[str, ...]:
-    """Statements that make the keyspace and its tables; harmless where they exist."""
+def create(keyspace: str, replication: int) -> tuple[Made, ...]:
+    """The keyspace and its tables."""
     made = (
         f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = "
         f"{{'class': 'NetworkTopologyStrategy', 'replication_factor': {replication}}}"
     )
-    return made, *(table.create(keyspace) for table in TABLES)
+    return Made(made, keyspace), *(Made(table.create(keyspace), keyspace, table.name) for table in TABLES)
 
 
 # -- values as they go over the wire: the driver takes five times as long ----------------------------------------------
