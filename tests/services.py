@@ -13,7 +13,9 @@ import asyncio
 import os
 import random
 import shutil
+import signal
 import socket
+import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -27,6 +29,7 @@ from cassandra.cluster import Cluster, Session
 from redis import Redis
 
 from jobs.services import Services
+from jobs.services.service import Name
 from jobs.topics import counts, create
 from streams.settings import Settings, load
 
@@ -97,6 +100,21 @@ def cassandra_of(settings: Settings) -> Iterator[Session]:
         yield cluster.connect()
     finally:
         cluster.shutdown()
+
+
+@contextmanager
+def paused(services: Services, name: Name, for_s: float) -> Iterator[None]:
+    """A service stands still for a while, as one does that collects its garbage."""
+    pid = next(one.pid for one in services.status() if one.name == name)
+    assert pid is not None
+    wakes = threading.Timer(for_s, os.kill, (pid, signal.SIGCONT))
+    os.kill(pid, signal.SIGSTOP)
+    wakes.start()
+    try:
+        yield
+    finally:
+        wakes.cancel()
+        os.kill(pid, signal.SIGCONT)
 
 
 def free_ports(count: int) -> list[int]:

@@ -20,7 +20,7 @@ _ORDINALS: Final = 65_536  # of a bucket
 _BANS: Final = 16  # buckets
 _EVERYONE: Final = "everyone"
 _LISTS: Final = ("black", "white")
-_READ_S: Final = 30.0
+_READ_S: Final = 30.0  # whatever is asked: Cassandra pauses at times
 _READ: Final = frozenset(  # tables
     {
         "groups",
@@ -75,6 +75,8 @@ class FinalReader:
             settings.cassandra_contact_points,
             port=settings.cassandra_port,
             execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+            connect_timeout=_READ_S,
+            control_connection_timeout=_READ_S,
         )
         try:
             self._session = self._connected(settings.keyspace)

@@ -29,7 +29,7 @@ _FETCH_BYTES: Final = 8 << 20
 _WAIT_MS: Final = 200
 _STUCK_WAITS: Final = 150
 _PAGE_ROWS: Final = 2_000
-_REQUEST_S: Final = 30.0
+_REQUEST_S: Final = 30.0  # whatever is asked: Cassandra pauses at times
 _TABLE: Final = "messages"
 _COLUMNS: Final = (
     *("app", "group_id", "channel", "seq", "prev", "counter", "version", "map_version", "sender", "device"),
@@ -149,6 +149,8 @@ def _read_cassandra(place: Place, progress: Progress) -> list[StoredMessage]:
         list(place.contact_points or ()),
         port=place.cassandra_port,
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+        connect_timeout=_REQUEST_S,
+        control_connection_timeout=_REQUEST_S,
     )
     try:
         session = cluster.connect()

@@ -15,12 +15,14 @@ import pytest
 from examples.back_end import BackEnd
 from jobs.final.judge import Verdict
 from jobs.problem import Problem
+from jobs.services import Services
 from jobs.verify_command import verify_relations
 from streams.app import Worker
 from streams.settings import Settings
-from tests.services import cassandra_of, forget_stored, own_settings
+from tests.services import cassandra_of, forget_stored, own_settings, paused
 
 APP = "demo"
+PAUSE_S = 8.0  # more than the driver waits for by itself
 
 
 @pytest.fixture
@@ -76,6 +78,13 @@ async def test_sinks_that_heard_of_nothing_yet_have_their_tables(settings: Setti
     async with asyncio.timeout(120), Worker("sinks", settings, "sinks").running():
         verdict = await verify_relations(settings)
     assert (verdict.groups, verdict.good) == (0, True)
+
+
+async def test_a_cassandra_that_pauses_is_waited_for(services: Services, settings: Settings) -> None:
+    async with asyncio.timeout(120), Worker("sinks", settings, "sinks").running():
+        await verify_relations(settings)  # there are tables now
+    with paused(services, "cassandra", PAUSE_S):
+        assert (await verify_relations(settings)).good
 
 
 async def test_the_final_state_of_a_server_says_what_the_views_say(settings: Settings, group: str) -> None:

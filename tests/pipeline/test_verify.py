@@ -10,6 +10,7 @@ import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 from redis.asyncio import Redis
 
+from jobs.services import Services
 from jobs.verify.judge import judge
 from jobs.verify.world import World
 from jobs.verify_command import read_run
@@ -19,13 +20,14 @@ from streams.sinks.core import Entry
 from streams.sinks.patience import patiently
 from streams.sinks.redis import RecentCache
 from streams.sinks.session import Writing
-from tests.services import cassandra_of
+from tests.services import cassandra_of, paused
 from tests.small_world import APP, SmallWorld
 from topics import catalog
 from topics.codec import decode, encode
 from topics.relations import CreateGroup, RemoveMembers
 
 KEYSPACE = "verify_test"
+PAUSE_S = 8.0  # more than the driver waits for by itself
 _FROM_OUTSIDE = (catalog.LINKS, catalog.SESSIONS, catalog.RELATIONS, catalog.MESSAGES, catalog.RESYNC)
 INPUTS = {topic.name for topic in _FROM_OUTSIDE}
 
@@ -116,6 +118,12 @@ async def test_a_run_is_read_whole_and_found_good(settings: Settings, stored: Wo
     report = judge(world, settled=True)
     assert report.rules == {}, report.examples
     assert (report.accepted, report.rejected, report.planned) == (22, 1, ["none"])
+
+
+async def test_a_cassandra_that_pauses_is_waited_for(services: Services, settings: Settings, stored: World) -> None:
+    with paused(services, "cassandra", PAUSE_S):
+        world = await read_run(settings)
+    assert sorted(world.stored or []) == sorted(stored.stored or [])
 
 
 async def test_a_row_lost_in_cassandra_is_seen(settings: Settings, stored: World) -> None:
