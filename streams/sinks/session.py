@@ -235,7 +235,11 @@ class CassandraSession:
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._connect())
             self._connecting.add_done_callback(lambda task: task.cancelled() or task.exception())  # seen, if by no one
-        return await asyncio.shield(self._connecting)
+        try:
+            async with asyncio.timeout(_REQUEST_S):
+                return await asyncio.shield(self._connecting)
+        except TimeoutError:  # it goes on; but whoever waits is told
+            raise AwayError("cassandra", "it is being connected to, or its tables are being made") from None
 
     async def _connect(self) -> _Connection:
         try:

@@ -35,6 +35,13 @@ async def until(check: Callable[[], Any], within_s: float = 30.0, why: str = "")
         raise AssertionError(f"not within {within_s} s: {why or check}") from None
 
 
+async def listed(admin: AIOKafkaAdminClient, names: set[str]) -> None:
+    """Until the broker knows topics that its controller has made."""
+    async with asyncio.timeout(60):
+        while not names <= {*await admin.list_topics()}:  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.05)
+
+
 class Worker:
     """One worker process."""
 
@@ -115,6 +122,7 @@ class Pipe:
         await admin.start()
         topics = [topic(f"{self.run}-{name}", compacted=name.endswith("changelog")) for name in self.names]
         await admin.create_topics([NewTopic(one.name, self.count(one), 1, topic_configs=one.config) for one in topics])
+        await listed(admin, {one.name for one in topics})
         await admin.close()
         self._producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap, enable_idempotence=True)
         await self._producer.start()

@@ -15,7 +15,7 @@ from jobs.services import Services
 from streams.batches.changelog import PartitionCountError, Recovery
 from streams.batches.producer import LaneProducer
 from streams.batches.store import LocalStore, RocksStore, StoreInUseError
-from tests.pipeline.pipe import Pipe
+from tests.pipeline.pipe import Pipe, listed
 
 NOW_MS = 1_700_000_000_000
 
@@ -147,6 +147,7 @@ async def test_a_changelog_made_anew_is_another_one(services: Services, tmp_path
         while f"{pipe.run}-changelog" in await admin.list_topics():
             pass
         await admin.create_topics([NewTopic(f"{pipe.run}-changelog", 1, 1)])
+        await listed(admin, {f"{pipe.run}-changelog"})
         await admin.close()
         store = await recovered(pipe, tmp_path)
         assert store.get(b"a") is None
