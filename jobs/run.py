@@ -31,7 +31,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def run(context: typer.Context) -> None:
-    """Start services, topics, one worker of each role and two gateways; stop all of it on Ctrl-C.
+    """Start services, topics, one worker of each role and two gateways; stop on Ctrl-C what it started.
 
     What was sent stays in the data folder: the next start goes on with it. Services that ran before stay up.
     """

@@ -75,7 +75,7 @@ class Stack:
         data = self.settings.data
         taken = (
             f"linkcast run, or demo, already uses {data}.\nEnd it with Ctrl-C where it was started, or name another "
-            f"data folder: {PREFIX}DATA, with a demo --data"
+            f"data folder: {PREFIX}DATA; of a demo: --data"
         )
         with alone(data / "run.lock", taken):
             if running := self.running():

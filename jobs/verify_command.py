@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import enum
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Final
@@ -62,7 +61,9 @@ def verify(
     examples: Annotated[int, typer.Option(min=0, help="Breaches of each kind told in words.")] = EXAMPLES,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     group: Annotated[list[str] | None, typer.Option(help="relations: only this group, `app:group`.")] = None,
-    wait_s: Annotated[float, typer.Option(min=0, help="relations: how long to wait for the final state.")] = WAIT_S,
+    wait_s: Annotated[
+        float, typer.Option(min=0, help="relations: how long to wait for tables, views and rows.")
+    ] = WAIT_S,
 ) -> None:
     """Judge a run: is anything lost, doubled, out of order, at the wrong recipients, or missed?
 
@@ -97,7 +98,7 @@ async def verify_relations(
     Args:
         settings: where everything is.
         groups: `app:group`, each.
-        wait_s: how long to wait for the final state to have its tables, then for views to answer and it to catch up.
+        wait_s: how long to wait for the final state's tables, for each answer of the views, and for rows to catch up.
         url: where a worker's views are; None: as the settings say.
 
     Raises:
@@ -116,14 +117,13 @@ async def verify_relations(
         stored: FinalReader = await until_there(asyncio.to_thread, FinalReader, settings)
     except (NoHostAvailable, DriverException, NoTablesError) as error:
         raise Problem(f"The final state cannot be read: {error}\nIs Cassandra up, and did the sinks run?") from error
-    until = time.monotonic() + wait_s
     with _progress() as progress:
         task = progress.add_task("groups")
         try:
             async with aiohttp.ClientSession() as http:
-                reader = ViewReader(settings, http, until, url)
+                reader = ViewReader(settings, http, wait_s, url)
                 return await judge_relations(
-                    stored, reader, only, until, lambda done, of: progress.update(task, completed=done, total=of)
+                    stored, reader, only, wait_s, lambda done, of: progress.update(task, completed=done, total=of)
                 )
         except (NoHostAvailable, DriverException) as error:
             raise Problem(f"The final state cannot be read: {error}") from error

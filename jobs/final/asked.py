@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import aiohttp
-from tenacity import AsyncRetrying, retry_if_exception_type, wait_fixed
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from jobs.final.state import GroupId, GroupState
 from jobs.problem import Problem
@@ -40,17 +40,17 @@ class ViewReader:
     Args:
         settings: where they are, and what opens them.
         http: what they are asked by.
-        until: up to then, by the monotonic clock, what is not answered now is asked again.
+        wait_s: for so long a question that is not answered now is asked again.
         url: where they are, if it is elsewhere.
     """
 
-    def __init__(self, settings: Settings, http: aiohttp.ClientSession, until: float, url: str | None = None) -> None:
+    def __init__(self, settings: Settings, http: aiohttp.ClientSession, wait_s: float, url: str | None = None) -> None:
         self._tokens = Tokens.of(settings)
         self._http = http
         self._url = url or f"http://{settings.host}:{settings.view_port}"
         self._patiently = AsyncRetrying(
             retry=retry_if_exception_type(_AwayError),
-            stop=lambda _: time.monotonic() > until,
+            stop=stop_after_delay(wait_s),
             wait=wait_fixed(_AGAIN_S),
             reraise=True,
         )

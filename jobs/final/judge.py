@@ -43,14 +43,15 @@ class Verdict:
 
 
 async def judge_relations(
-    stored: FinalReader, asked: ViewReader, only: Sequence[GroupId], until: float, tell: Callable[[int, int], None]
+    stored: FinalReader, asked: ViewReader, only: Sequence[GroupId], wait_s: float, tell: Callable[[int, int], None]
 ) -> Verdict:
-    """Compare these groups, or all that live; one that is behind is waited for until then, by the monotonic clock.
+    """Compare these groups, or all that live; one that is behind is waited for.
 
     Raises:
         Problem: there is no such group.
     """
     verdict = Verdict()
+    until = time.monotonic() + wait_s
     groups = list(only) or await asyncio.to_thread(stored.groups)
     for number, group in enumerate(groups):
         tell(number, len(groups))

@@ -66,7 +66,8 @@ class Services:
                 way.up(services)
             yield
         finally:
-            self.down(started)
+            if started:
+                self.down(started)
 
     def start(self, name: Name) -> None:
         """Starts one service and waits until it is healthy."""

@@ -20,6 +20,7 @@ import msgspec
 from jobs.services.whole import write_whole
 
 _POLL_S: Final = 0.05
+_KILLED_S: Final = 5.0
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
@@ -89,6 +90,7 @@ def spawn(command: list[str], log: Path, pid_file: Path, environment: Mapping[st
         write_whole(pid_file, msgspec.json.encode(process))
     except BaseException:
         process.signal(signal.SIGKILL)
+        process.ends_within(_KILLED_S)
         raise
     return process
 

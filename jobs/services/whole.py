@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Puts `content` in the place of what `path` held: whoever reads it, also after a crash, finds one of both."""
+    """Puts `content` in the place of what `path` held: whoever reads it finds one of both, whatever ends the writer."""
     new = path.with_name(f"{path.name}.new")
     new.write_bytes(content)
     new.replace(path)

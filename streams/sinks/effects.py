@@ -120,14 +120,14 @@ class FinalEffects(Waits):
         self._state = state
 
     async def __call__(self, outputs: Outputs, records: Sequence[Record]) -> None:
-        """Write what a batch changes, then up to where, and empty what ended; returns when it is so, however long."""
+        """Write what a batch changes, empty what ended, then say up to where; returns when it is so, however long."""
         if not isinstance(outputs, Settle) or not outputs.changes:
             return
         rows, upto, at = store.writing(outputs.changes), store.writing(outputs.upto), outputs.partition
         await self._patiently(at, "cassandra", lambda: self._state.write(rows))
-        await self._patiently(at, "cassandra", lambda: self._state.write(upto))
         for ended in outputs.ended:
             await self._patiently(at, "cassandra", partial(self._state.end, ended))
+        await self._patiently(at, "cassandra", lambda: self._state.write(upto))
         sources = [outputs.sources[one.at] for one in rows.refused] + [len(records) - 1] * len(upto.refused)
         _reject(outputs, at, records, sources, rows.refused + upto.refused)
 

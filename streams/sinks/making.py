@@ -11,14 +11,14 @@ from cassandra.pool import Host
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class Needed:
     """A keyspace, a table or a column that must be there.
 
     Attributes:
         statement: makes it; harmless where it exists.
-        keyspace: it, or whose it is.
-        table: it, or whose it is; empty: the keyspace is meant.
-        column: it; empty: the table is meant.
+        keyspace: its name, or that of the keyspace it is in.
+        table: its name, or that of the table it is in; empty for a keyspace.
+        column: its name; empty for a keyspace or a table.
     """
 
     statement: str

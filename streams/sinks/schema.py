@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from streams.sinks.making import Made
+from streams.sinks.making import Needed
 from topics import limits
 from topics.messages import Message
 
@@ -17,7 +17,7 @@ COLUMNS: Final = (
 )
 
 
-def create(keyspace: str, replication: int) -> tuple[Made, ...]:
+def create(keyspace: str, replication: int) -> tuple[Needed, ...]:
     """The keyspace and its table."""
     keyspace_made = (
         f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = "
@@ -42,9 +42,9 @@ def create(keyspace: str, replication: int) -> tuple[Made, ...]:
     # A table of 0.1.0 has no such column.
     mentions_added = f"ALTER TABLE {keyspace}.messages ADD IF NOT EXISTS mentions text"
     return (
-        Made(keyspace_made, keyspace),
-        Made(table_made, keyspace, "messages"),
-        Made(mentions_added, keyspace, "messages", "mentions"),
+        Needed(keyspace_made, keyspace),
+        Needed(table_made, keyspace, "messages"),
+        Needed(mentions_added, keyspace, "messages", "mentions"),
     )
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
@@ -21,7 +22,7 @@ from cassandra.query import BatchStatement, BatchType, BoundStatement, PreparedS
 
 from streams.batches.counters import STEP_BOUNDS_S, Spread
 from streams.settings import Settings
-from streams.sinks.making import Made, OneNodePolicy
+from streams.sinks.making import Needed, OneNodePolicy
 from streams.sinks.patience import AwayError
 from streams.sinks.runs import Run
 from topics import limits
@@ -29,7 +30,7 @@ from topics import limits
 T = TypeVar("T")
 
 _REQUEST_S: Final = 5.0
-_MAKE_S: Final = 30.0  # a table: the driver waits 10 s until the nodes agree on it
+_MAKE_S: Final = 15.0  # a table: the driver waits 10 s until the nodes agree on it
 _CONNECT_S: Final = 3.0
 _AGAIN_S: Final = 0.5  # after a failed connect nobody tries for so long: one is dear
 _MAKING: Final = "making"  # the profile of what makes tables
@@ -76,13 +77,14 @@ class CassandraSession:
         statements: those used, by name.
     """
 
-    def __init__(self, settings: Settings, tables: Sequence[Made], statements: Mapping[str, str]) -> None:
+    def __init__(self, settings: Settings, tables: Sequence[Needed], statements: Mapping[str, str]) -> None:
         self._settings = settings
         self._tables = tables
         self._statements = statements
         self._connection: _Connection | None = None
         self._connecting: asyncio.Task[_Connection] | None = None
         self._failed: tuple[float, str] | None = None
+        self._closing = threading.Event()
         self.seconds = {"write": Spread(STEP_BOUNDS_S), "read": Spread(STEP_BOUNDS_S)}  #: of requests answered
         self._in_flight = asyncio.Semaphore(limits.STORE_IN_FLIGHT)
 
@@ -147,7 +149,8 @@ class CassandraSession:
         return found
 
     async def close(self) -> None:
-        """Disconnect."""
+        """Disconnect. What is being made is waited for, what is to be made is not."""
+        self._closing.set()
         if self._connecting is not None:
             with contextlib.suppress(AwayError):
                 await self._connecting
@@ -177,8 +180,8 @@ class CassandraSession:
         if not isinstance(error, InvalidRequest):
             return [Refusal(run.rows[0][0], f"{type(error).__name__}: {error}")]
         try:
-            for made in self._tables:  # all: what is known of them may be older than this error
-                await self._ask(connection, made.statement, _MAKING)
+            for needed in self._tables:  # all: what is known of them may be older than this error
+                await self._ask(connection, needed.statement, _MAKING)
         except InvalidRequest as unmade:
             raise self._lost(connection, unmade) from unmade
         try:
@@ -243,7 +246,8 @@ class CassandraSession:
 
     async def _connect(self) -> _Connection:
         try:
-            self._connection = await asyncio.to_thread(_open, self._settings, self._tables, self._statements)
+            given = self._settings, self._tables, self._statements, self._closing
+            self._connection = await asyncio.to_thread(_open, *given)
         except Exception as error:
             self._failed = time.monotonic(), _brief(error)
             raise AwayError("cassandra", _brief(error)) from error
@@ -256,12 +260,16 @@ class CassandraSession:
         """All hosts are gone, or a table: the next use connects anew, and makes the tables."""
         if self._connection is connection:
             self._connection = None
+            if isinstance(error, InvalidRequest):  # connecting may well succeed, and help nobody
+                self._failed = time.monotonic(), _brief(error)
             asyncio.get_running_loop().run_in_executor(None, connection.cluster.shutdown)
         return AwayError("cassandra", _brief(error))
 
 
-def _open(settings: Settings, tables: Sequence[Made], statements: Mapping[str, str]) -> _Connection:
-    """Connects, makes what is missing, prepares. Blocks."""
+def _open(
+    settings: Settings, tables: Sequence[Needed], statements: Mapping[str, str], closing: threading.Event
+) -> _Connection:
+    """Connects, makes what is missing, prepares; nothing more once it is `closing`. Blocks."""
     profile = ExecutionProfile(
         load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy(settings.cassandra_datacenter)),
         retry_policy=FallthroughRetryPolicy(),  # whoever asks knows better whether to ask again
@@ -270,7 +278,9 @@ def _open(settings: Settings, tables: Sequence[Made], statements: Mapping[str, s
         row_factory=tuple_factory,
     )
     making = ExecutionProfile(
-        load_balancing_policy=OneNodePolicy(settings.cassandra_datacenter), request_timeout=_MAKE_S
+        load_balancing_policy=OneNodePolicy(settings.cassandra_datacenter),
+        retry_policy=FallthroughRetryPolicy(),  # another node might make it once more
+        request_timeout=_MAKE_S,
     )
     cluster = Cluster(
         settings.cassandra_contact_points,
@@ -282,15 +292,22 @@ def _open(settings: Settings, tables: Sequence[Made], statements: Mapping[str, s
         control_connection_timeout=_CONNECT_S,
     )
     try:
-        session = cluster.connect()
-        for made in tables:
-            if not made.is_in(cluster.metadata):
-                session.execute(made.statement, execution_profile=_MAKING)
-        prepared = {name: session.prepare(statement) for name, statement in statements.items()}
+        session = cluster.connect(wait_for_all_pools=True)  # else the first node there is would make tables
+        for needed in _until(closing, tables):
+            if not needed.is_in(cluster.metadata):
+                session.execute(needed.statement, execution_profile=_MAKING)
+        prepared = {name: session.prepare(statement) for name, statement in _until(closing, statements.items())}
     except BaseException:
         cluster.shutdown()
         raise
     return _Connection(cluster, session, prepared)
+
+
+def _until(closing: threading.Event, steps: Iterable[T]) -> Iterator[T]:
+    for step in steps:
+        if closing.is_set():
+            raise InterruptedError("nobody needs it any more")
+        yield step
 
 
 def _statement(connection: _Connection, run: Run[T], row_of: Callable[[T], Row]) -> Any:  # Any: the driver's

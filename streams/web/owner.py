@@ -134,6 +134,7 @@ class OwnerClient:
         self._tokens = tokens
         self._http = http
         self._flights = Flights()
+        self._refused_by: set[str] = set()  # said once each
 
     async def ask(self, ask: Ask, asker: Claims) -> bytes:
         """The owner's encoded answer.
@@ -179,8 +180,10 @@ class OwnerClient:
         except (aiohttp.ClientError, TimeoutError):
             raise ProblemError("owner_unknown") from None
         if response.status == web.HTTPOk.status_code:
+            self._refused_by.discard(url)
             return body
-        if response.status == web.HTTPUnauthorized.status_code:
+        if response.status == web.HTTPUnauthorized.status_code and url not in self._refused_by:
+            self._refused_by.add(url)
             log.warning("the worker at %s takes no token of this one: token_keys differ, or clocks", url)
         raise _told(body)
 

@@ -284,12 +284,14 @@ async def test_rates_move_and_the_time_from_send_to_seen_is_told(pair: tuple[Tab
             await asyncio.sleep(2)
 
     sending = asyncio.create_task(goes_on_sending())
-    for tab in pair:
-        await expect(tab.page.locator("#rate-in")).not_to_have_text("0/s")
-        await expect(tab.page.locator("#rate-out")).not_to_have_text("0/s")
-        await expect(tab.page.locator("#spark-in .line")).to_have_attribute("d", re.compile("L.*L"))
-    sending.cancel()
-    await asyncio.wait([sending])
+    try:
+        for tab in pair:
+            await expect(tab.page.locator("#rate-in")).not_to_have_text("0/s")
+            await expect(tab.page.locator("#rate-out")).not_to_have_text("0/s")
+            await expect(tab.page.locator("#spark-in .line")).to_have_attribute("d", re.compile("L.*L"))
+    finally:
+        sending.cancel()
+        await asyncio.wait([sending])
     await expect(ann.page.locator("#latency")).to_have_text(re.compile(r"\d+ ms"))
     await expect(bob.page.locator("#latency")).to_have_text("\N{EN DASH}")
     await expect(ann.pending).to_have_count(0)

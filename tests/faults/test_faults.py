@@ -68,7 +68,7 @@ async def test_an_owner_frozen_before_its_commit_wakes_up_when_another_has_its_p
         )
         happened = await scene.happens("groups", Plan("groups", "before the commit", batch=5, freeze=True))
         assert (happened.plan.freeze, stage.died("groups")) == (True, False)
-        await scene.all_hear(happened.at_ms, within_s=60)
+        await scene.all_hear(happened.at_ms, within_s=60)  # that nobody waits for the frozen one: see test_lane_crash
         took_ms = now_ms() - happened.at_ms
         assert took_ms > SESSION_S * 500, "the frozen owner's partitions went on without a new owner"
         await scene.until(lambda: stage.serving("groups-2") == alone, 60, "the other has all")

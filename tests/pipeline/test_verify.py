@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 
@@ -92,7 +93,8 @@ async def _store(settings: Settings, world: World) -> None:
     table, cache = HistoryTable(settings), RecentCache(settings)
     try:
         writing = Writing(message_runs(messages))
-        await patiently(lambda: table.write(writing), lambda _: None)
+        async with asyncio.timeout(120):
+            await patiently(lambda: table.write(writing), lambda _: None)
         await cache.write([Entry(0, message, encode(message)) for message in messages])
     finally:
         await table.close()

@@ -43,8 +43,8 @@ def main(host: str, port: int, keyspace: str, messages: Sequence[Message]) -> di
     cluster = Cluster([host], port=port, execution_profiles={EXEC_PROFILE_DEFAULT: profile}, protocol_version=5)
     try:
         session = cluster.connect()
-        for made in schema.create(keyspace, 1):
-            session.execute(made.statement)
+        for needed in schema.create(keyspace, 1):
+            session.execute(needed.statement)
         insert = session.prepare(schema.insert(keyspace))
         _write(session, insert, messages[:_TRIED_ROWS], _BATCH_ROWS[0], _AT_ONCE[0])  # the first meets a cold store
         tried = {

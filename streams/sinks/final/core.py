@@ -33,16 +33,16 @@ class Settle(Outputs):
         partition: which.
         changes: rows written and removed, in any order: their versions say which is newer.
         sources: for each change, the index of the record that brought it.
-        upto: rows that say up to which version all of a group is there; written when it is.
         ended: whole partitions that are to be emptied after that.
+        upto: rows that say up to which version all of a group is there; written last.
         versions: the newest version of each group named.
     """
 
     partition: int = 0
     changes: list[Change] = field(default_factory=list)
     sources: list[int] = field(default_factory=list)
-    upto: list[Change] = field(default_factory=list)
     ended: list[Ended] = field(default_factory=list)
+    upto: list[Change] = field(default_factory=list)
     versions: dict[tuple[str, str], int] = field(default_factory=dict)
 
 

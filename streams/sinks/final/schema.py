@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from streams.sinks.making import Made
+from streams.sinks.making import Needed
 
 #: Ordinals in one partition of members, of who holds a role, of who is on a list; fixed at the birth of a cluster.
 ORDINALS: Final = 65_536
@@ -180,13 +180,13 @@ TABLES: Final = (
 )
 
 
-def create(keyspace: str, replication: int) -> tuple[Made, ...]:
+def create(keyspace: str, replication: int) -> tuple[Needed, ...]:
     """The keyspace and its tables."""
     made = (
         f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = "
         f"{{'class': 'NetworkTopologyStrategy', 'replication_factor': {replication}}}"
     )
-    return Made(made, keyspace), *(Made(table.create(keyspace), keyspace, table.name) for table in TABLES)
+    return Needed(made, keyspace), *(Needed(table.create(keyspace), keyspace, table.name) for table in TABLES)
 
 
 # -- values as they go over the wire: the driver takes five times as long ----------------------------------------------

@@ -60,7 +60,7 @@ def announces_before_it_listens() -> None:
         await consumer.seek_to_end()
 
         async def listens() -> None:
-            await asyncio.sleep(18)  # longer than the kit waits for anything
+            await asyncio.sleep(18)  # longer than the kit waits for what a client is shown
             await listen(consumer, partition)
 
         later.add(asyncio.create_task(listens()))

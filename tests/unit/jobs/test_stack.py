@@ -43,7 +43,9 @@ def test_a_data_folder_is_free_when_the_run_before_ended_and_left_nothing(tmp_pa
         pass
     (tmp_path / "run").mkdir()
     left = spawn([shutil.which("sleep") or "", "60"], tmp_path / "log", tmp_path / "run" / "groups.pid", os.environ)
-    with pytest.raises(Problem, match="groups still runs"), stack.alone():
-        pass
-    stack.stop()
+    try:
+        with pytest.raises(Problem, match="groups still runs"), stack.alone():
+            pass
+    finally:
+        stack.stop()
     assert not left.alive

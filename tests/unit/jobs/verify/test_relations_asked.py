@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,7 @@ class Views:
 
 async def read(data: Path, url: str, wait_s: float) -> GroupState | None:
     async with asyncio.timeout(60), aiohttp.ClientSession() as http:
-        return await ViewReader(load(data=data), http, time.monotonic() + wait_s, url).read(GROUP)
+        return await ViewReader(load(data=data), http, wait_s, url).read(GROUP)
 
 
 async def test_what_nobody_can_answer_yet_is_asked_again(tmp_path: Path) -> None:

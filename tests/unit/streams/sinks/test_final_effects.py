@@ -61,15 +61,16 @@ def batch() -> Batch:
 async def test_rows_are_written_before_what_ended_is_removed() -> None:
     made = batch()
     await made.effects(made.out, made.records)
-    assert made.state.did[-1] == "ended mods"
-    assert sorted(made.state.did[:-1]) == [*("cut_role", "event", "event", "group_next", "group_version", "member")]
+    *rows, ended, _ = made.state.did
+    assert sorted(rows) == [*("cut_role", "event", "event", "group_next", "member")]
+    assert ended == "ended mods"
 
 
-async def test_a_version_is_said_only_when_all_up_to_it_is_there() -> None:
+async def test_a_version_is_said_only_when_all_up_to_it_is_there_and_what_ended_is_gone() -> None:
     made = batch()
     await made.effects(made.out, made.records)
-    rows, version = made.state.writes
-    assert (len(rows), version) == (5, ["group_version"])
+    assert made.state.writes[-1] == ["group_version"]
+    assert made.state.did[-2:] == ["ended mods", "group_version"]
 
 
 async def test_a_version_that_can_never_be_stored_is_rejected_with_the_batchs_last_record() -> None:
