@@ -18,6 +18,7 @@ import msgspec
 import uvloop
 
 from jobs import logs
+from jobs.services.whole import write_whole
 from streams.announce import Announced
 from streams.app import ROLES, Role, Worker
 from streams.batches.kind import Edges, LaneKind
@@ -124,7 +125,7 @@ class FaultyLane(Lane):
         now_ms = self._edges.wall_ms()
         happened = Happened(plan, os.getpid(), repr(self), records, now_ms)
         place.unlink()
-        _write_whole(happened_in(self.folder), msgspec.json.encode(happened))
+        write_whole(happened_in(self.folder), msgspec.json.encode(happened))
         os.kill(os.getpid(), signal.SIGSTOP if plan.freeze else signal.SIGKILL)
 
 
@@ -164,13 +165,6 @@ class FaultyWorker(Worker):
     def _announced(self, kind: str, make: Callable[[Rows, int, int, int], Core]) -> MakeCore:
         make_announced = super()._announced(kind, make)
         return lambda rows, partition: FaultyCore(cast("Announced[Core]", make_announced(rows, partition)))
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Whoever sees the file sees all of it."""
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(content)
-    partial.replace(path)
 
 
 async def _run(worker_class: type[FaultyWorker], role: Role, name: str) -> None:
